@@ -1,0 +1,34 @@
+//! Settings of the ingest-service. Each is a flag and an environment variable; the flag wins.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Parser;
+use shared::config::ServerConfig;
+
+/// Accepts reports and stores them durably; query-services follow it
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// Address of the gRPC server
+    #[arg(long, env = "TONGHOP_LISTEN", default_value = "127.0.0.1:50051")]
+    pub listen: SocketAddr,
+
+    /// Directory of the store; created if it is not there
+    #[arg(long, env = "TONGHOP_DATA", default_value = "data/ingest")]
+    pub data: PathBuf,
+
+    /// Time between progress marks of an idle feed, in milliseconds
+    #[arg(long, env = "TONGHOP_PROGRESS_MS", default_value_t = 1_000)]
+    pub progress_ms: u64,
+
+    /// Server, logs and stopping
+    #[command(flatten)]
+    pub server: ServerConfig,
+}
+
+impl Config {
+    /// Time between progress marks.
+    pub fn progress_interval(&self) -> Duration {
+        Duration::from_millis(self.progress_ms.max(1))
+    }
+}

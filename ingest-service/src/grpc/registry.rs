@@ -1,0 +1,135 @@
+use proto::v1::{
+    DefineIndicatorsRequest, DefineIndicatorsResponse, DefineTermsRequest, DefineTermsResponse, GetIndicatorRequest,
+    GetIndicatorResponse, GetUnitRequest, GetUnitResponse, ListIndicatorsRequest, ListIndicatorsResponse,
+    ListUnitsRequest, ListUnitsResponse, RegisterUnitsRequest, RegisterUnitsResponse,
+    registry_service_server::RegistryService,
+};
+use shared::{
+    convert::registry::{self as door, UnitFilter},
+    model::{
+        fault::{Fault, Reason},
+        ids::UnitId,
+        log::StoreId,
+        unit::Unit,
+    },
+    page::take_page,
+    registry::Registry,
+    status::status,
+};
+use tonic::{Request, Response, Status};
+
+use super::receipt_revision;
+use crate::submit::{Submitter, Work};
+
+/// RegistryService.
+pub struct RegistryHandlers {
+    /// The writer, and what is durable.
+    pub submitter: Submitter,
+    /// Ties page tokens to this store.
+    pub store: StoreId,
+}
+
+#[tonic::async_trait]
+impl RegistryService for RegistryHandlers {
+    async fn register_units(
+        &self,
+        request: Request<RegisterUnitsRequest>,
+    ) -> Result<Response<RegisterUnitsResponse>, Status> {
+        let revision = self.write(door::register_units(request.get_ref()).map(Work::Units)).await?;
+        Ok(Response::new(RegisterUnitsResponse { revision }))
+    }
+
+    async fn define_indicators(
+        &self,
+        request: Request<DefineIndicatorsRequest>,
+    ) -> Result<Response<DefineIndicatorsResponse>, Status> {
+        let revision = self.write(door::define_indicators(request.get_ref()).map(Work::Indicators)).await?;
+        Ok(Response::new(DefineIndicatorsResponse { revision }))
+    }
+
+    async fn define_terms(
+        &self,
+        request: Request<DefineTermsRequest>,
+    ) -> Result<Response<DefineTermsResponse>, Status> {
+        let revision = self.write(door::define_terms(request.get_ref()).map(Work::Terms)).await?;
+        Ok(Response::new(DefineTermsResponse { revision }))
+    }
+
+    async fn get_unit(&self, request: Request<GetUnitRequest>) -> Result<Response<GetUnitResponse>, Status> {
+        let id = door::unit_id(&request.get_ref().id).map_err(|fault| status(&fault))?;
+        let snapshot = self.submitter.snapshot();
+        let unit = unit_named(&snapshot.registry, &id).map_err(|fault| status(&fault))?;
+        Ok(Response::new(GetUnitResponse { unit: Some(door::unit(unit)) }))
+    }
+
+    async fn list_units(&self, request: Request<ListUnitsRequest>) -> Result<Response<ListUnitsResponse>, Status> {
+        let answer = self.units(request.get_ref()).map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
+
+    async fn get_indicator(
+        &self,
+        request: Request<GetIndicatorRequest>,
+    ) -> Result<Response<GetIndicatorResponse>, Status> {
+        let id = door::indicator_id(&request.get_ref().id).map_err(|fault| status(&fault))?;
+        let snapshot = self.submitter.snapshot();
+        let indicator = snapshot.registry.indicator(&id).map(door::indicator).ok_or_else(|| {
+            status(&Fault::new(Reason::IndicatorNotFound, format!("indicator {id} is not defined")))
+        })?;
+        Ok(Response::new(GetIndicatorResponse { indicator: Some(indicator) }))
+    }
+
+    async fn list_indicators(
+        &self,
+        request: Request<ListIndicatorsRequest>,
+    ) -> Result<Response<ListIndicatorsResponse>, Status> {
+        let answer = self.indicators(request.get_ref()).map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
+}
+
+impl RegistryHandlers {
+    async fn write(&self, work: Result<Work, Fault>) -> Result<i64, Status> {
+        let submit = async { self.submitter.submit(work?).await };
+        submit.await.map(|receipt| receipt_revision(&receipt)).map_err(|fault| status(&fault))
+    }
+
+    fn units(&self, request: &ListUnitsRequest) -> Result<ListUnitsResponse, Fault> {
+        let (filter, page) = door::list_units(request)?;
+        let snapshot = self.submitter.snapshot();
+        let registry = &snapshot.registry;
+        if let Some(under) = &filter.under {
+            unit_named(registry, under)?;
+        }
+        let cursor = page.cursor(self.store, snapshot.revision)?;
+        let rows = registry
+            .units_after(&cursor.after)
+            .filter(|unit| unit.revision <= cursor.snapshot && is_wanted(registry, &filter, &unit.value));
+        let (rows, next_page_token) = take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str());
+        let units = rows.into_iter().map(|row| door::unit(&row.value)).collect();
+        Ok(ListUnitsResponse { units, next_page_token })
+    }
+
+    fn indicators(&self, request: &ListIndicatorsRequest) -> Result<ListIndicatorsResponse, Fault> {
+        let page = door::list_indicators(request)?;
+        let snapshot = self.submitter.snapshot();
+        let cursor = page.cursor(self.store, snapshot.revision)?;
+        let rows =
+            snapshot.registry.indicators_after(&cursor.after).filter(|row| row.revision <= cursor.snapshot);
+        let (rows, next_page_token) = take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str());
+        let indicators = rows.into_iter().map(|row| door::indicator(&row.value)).collect();
+        Ok(ListIndicatorsResponse { indicators, next_page_token })
+    }
+}
+
+fn unit_named<'a>(registry: &'a Registry, id: &UnitId) -> Result<&'a Unit, Fault> {
+    registry.unit(id).ok_or_else(|| Fault::new(Reason::UnitNotFound, format!("unit {id} is not registered")))
+}
+
+fn is_wanted(registry: &Registry, filter: &UnitFilter, unit: &Unit) -> bool {
+    // Without a day it is the map of the last day there is.
+    let day = filter.on.unwrap_or(jiff::civil::Date::MAX);
+    filter.level.is_none_or(|level| unit.level == level)
+        && filter.on.is_none_or(|day| unit.is_alive_on(day))
+        && filter.under.as_ref().is_none_or(|under| registry.ancestry_on(unit, day).any(|above| above.id == *under))
+}

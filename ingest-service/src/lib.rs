@@ -1,0 +1,110 @@
+//! The ingest-service: checks reports, decides their revision, makes them durable, and lets others follow.
+
+pub mod config;
+pub mod feed;
+pub mod grpc;
+pub mod log;
+pub mod submit;
+
+use std::{net::SocketAddr, pin::pin, sync::Arc};
+
+use proto::v1::{
+    feed_service_server::FeedServiceServer, ingest_service_server::IngestServiceServer,
+    registry_service_server::RegistryServiceServer,
+};
+use shared::{
+    clock::{Clock, SystemClock},
+    limits::MESSAGE_BYTES_MAX,
+    serve::{self, Stop},
+};
+
+use self::{
+    config::Config,
+    feed::Feed,
+    grpc::{FeedHandlers, IngestHandlers, RegistryHandlers},
+    log::{
+        Log, LogError,
+        sled::{OpenError, SledLog},
+    },
+    submit::ReplayError,
+};
+
+/// Full names of the services that it offers.
+const SERVICES: [&str; 3] = ["tonghop.v1.RegistryService", "tonghop.v1.IngestService", "tonghop.v1.FeedService"];
+
+/// Why the service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings contradict themselves.
+    #[error("{0}")]
+    Config(String),
+    /// The address cannot be used.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, std::io::Error),
+    /// The store cannot be opened.
+    #[error("cannot open the store in {0:?}: {1}")]
+    Open(std::path::PathBuf, OpenError),
+    /// The log is damaged.
+    #[error("cannot replay the log: {0}")]
+    Replay(#[from] ReplayError),
+    /// The log failed while serving.
+    #[error("the log failed: {0}")]
+    Log(#[from] LogError),
+    /// Reflection cannot be built.
+    #[error("cannot describe the services: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server ended by itself.
+    #[error("the server ended: {0}")]
+    Server(#[from] tonic::transport::Error),
+}
+
+impl Error {
+    /// Exit code of the process, after `sysexits.h`: 64 settings, 65 damaged data, 69 address, 70 internal,
+    /// 73 directory in use or unusable, 74 the disk failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 64,
+            Self::Open(_, OpenError::Damaged(_)) | Self::Replay(_) => 65,
+            Self::Bind(..) => 69,
+            Self::Reflection(_) | Self::Server(_) => 70,
+            Self::Open(_, OpenError::InUse | OpenError::Io(_)) => 73,
+            Self::Log(_) => 74,
+        }
+    }
+}
+
+/// Opens the store, replays the log, and serves until `stop` is cancelled or the log fails.
+///
+/// # Errors
+/// [`Error`]; what was acknowledged is on disk in every case.
+pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
+    config.server.check_listen(config.listen).map_err(Error::Config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let log = Arc::new(SledLog::open(&config.data).map_err(|error| Error::Open(config.data.clone(), error))?);
+    let (submitter, mut writer) = submit::start(log.clone(), clock.clone())?;
+    let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
+
+    let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), config.progress_interval());
+    let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store() };
+    let ingest = IngestHandlers { submitter, log: log.clone() };
+    let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
+    routes
+        .add_service(RegistryServiceServer::new(registry).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(FeedServiceServer::new(FeedHandlers { feed, clock }).max_decoding_message_size(MESSAGE_BYTES_MAX));
+
+    tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
+    health.set_serving(true).await;
+    let mut serving = pin!(serve::serve(listener, routes.routes(), &config.server, health, stop.clone()));
+    tokio::select! {
+        served = &mut serving => served?,
+        error = writer.failed() => {
+            // Callers that wait are told that the outcome is not known; nobody is acknowledged any more.
+            stop.token.cancel();
+            serving.await?;
+            return Err(error.into());
+        }
+    }
+    writer.stop();
+    Ok(())
+}

@@ -1,0 +1,303 @@
+//! The log in sled. The essay is in the module above.
+
+mod batch;
+mod head;
+
+use std::{
+    fs::{self, File},
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    sync::{Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use shared::{
+    codec::{Record, genesis},
+    model::log::{Link, Revision, StoreId},
+};
+
+use self::{
+    batch::{Batch, KEY_LEN},
+    head::{Head, HeadFile},
+};
+use super::{Log, LogError};
+
+/// Above a quarter of it a leaf becomes a blob file, which sled never syncs. It cannot be changed later.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// sled's own default is 1 GB.
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// A head for every group would double the time of a commit.
+const HEAD_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("another process uses this directory")]
+    InUse,
+    /// The directory or a file cannot be used.
+    #[error("the directory cannot be used: {0}")]
+    Io(#[from] io::Error),
+    /// What is on disk is not what was written; a backup or a follower has what is missing.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// A log in a directory of its own.
+#[derive(Debug)]
+pub struct SledLog {
+    tree: sled::Tree,
+    /// Kept open: sled stops its flusher when the last handle is gone.
+    _db: sled::Db,
+    /// Our own handle of sled's file: the sync that makes an acknowledgement true.
+    data_file: File,
+    store: StoreId,
+    epoch: u64,
+    tail: RwLock<Link>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    head: HeadFile,
+    head_written: Instant,
+    head_revision: Revision,
+    /// Why nothing can be appended any more.
+    failed: Option<LogError>,
+}
+
+impl SledLog {
+    /// Opens the store of that directory, or creates one where nothing is.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is served from a store that is in use, or that has lost what was acknowledged.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let log_directory = directory.join("log");
+        let head_path = directory.join("head");
+        fs::create_dir_all(&log_directory)?;
+        let is_new = fs::read_dir(&log_directory)?.next().is_none();
+        let (head_file, head) = HeadFile::open(&head_path, is_new)?;
+        if is_new && head.link.revision == Revision::ZERO {
+            keep_synchronous(&log_directory);
+        }
+        sync_directory(directory)?;
+
+        let (db, tree) = open_sled(&log_directory)?;
+        let data_file = File::open(log_directory.join("db"))?;
+        sync_directory(&log_directory)?;
+
+        let log = Self {
+            tree,
+            _db: db,
+            data_file,
+            store: head.store,
+            epoch: head.epoch,
+            tail: RwLock::new(genesis(head.store)),
+            writer: Mutex::new(Writer {
+                head: head_file,
+                head_written: Instant::now(),
+                head_revision: head.link.revision,
+                failed: None,
+            }),
+        };
+        let tail = log.stored_tail()?;
+        *log.tail.write().unwrap_or_else(PoisonError::into_inner) = tail;
+        log.check_head(&head)?;
+        Ok(log)
+    }
+
+    /// The last entry that sled has.
+    fn stored_tail(&self) -> Result<Link, OpenError> {
+        let last = guard(|| self.tree.last()).map_err(OpenError::Damaged)?;
+        let Some((key, value)) = last else { return Ok(genesis(self.store)) };
+        let batch = Batch::read(&key, &value).map_err(|detail| OpenError::Damaged(format!("its last batch: {detail}")))?;
+        batch.tail().ok_or_else(|| OpenError::Damaged("its last batch is empty".to_owned()))
+    }
+
+    /// Refuses a log that ends before its head or has another history there.
+    fn check_head(&self, head: &Head) -> Result<(), OpenError> {
+        let tail = self.tail();
+        let promised = head.link;
+        if tail.revision < promised.revision {
+            return Err(OpenError::Damaged(format!(
+                "acknowledged entries are lost: revision {} was durable, the log ends at {}",
+                promised.revision, tail.revision
+            )));
+        }
+        let found = match promised.revision {
+            Revision::ZERO => genesis(self.store),
+            revision => {
+                let before = Revision::from(revision.get() - 1);
+                let records = self.read(before, 1).map_err(|error| OpenError::Damaged(error.to_string()))?;
+                records.first().map_or_else(|| genesis(self.store), |record| record.link)
+            }
+        };
+        if found == promised {
+            Ok(())
+        } else {
+            let message = format!("the log and its head have different histories at revision {}", promised.revision);
+            Err(OpenError::Damaged(message))
+        }
+    }
+
+    /// The batch that holds this revision. Reading backwards under writes is not exact in sled, so the batch is looked at
+    /// before it is believed.
+    fn batch_with(&self, revision: Revision) -> Result<Batch, LogError> {
+        const TRIES: usize = 3;
+        let damaged = |detail: String| LogError::Damaged { revision, detail };
+        for _ in 0..TRIES {
+            let key = batch::key(revision);
+            let found = guard(|| self.tree.range(..=key).next_back().transpose()).map_err(damaged)?;
+            let Some((key, value)) = found else { continue };
+            let batch = Batch::read(&key, &value).map_err(damaged)?;
+            if batch.tail().is_some_and(|tail| tail.revision >= revision) {
+                return Ok(batch);
+            }
+        }
+        Err(damaged("no batch holds it".to_owned()))
+    }
+
+    fn write(&self, records: &[Record]) -> Result<(), String> {
+        let mut previous = self.tail();
+        let mut batch = sled::Batch::default();
+        for records in batch::split(records) {
+            batch.insert(&batch::key(previous.revision.next()), batch::write(&previous, records));
+            previous = records.last().map_or(previous, |record| record.link);
+        }
+        guard(|| self.tree.apply_batch(batch))?;
+        guard(|| self.tree.flush())?;
+        self.data_file.sync_data().map_err(|error| error.to_string())
+    }
+
+    fn write_head(&self, writer: &mut Writer) -> Result<(), String> {
+        let link = self.tail();
+        if link.revision == writer.head_revision {
+            return Ok(());
+        }
+        let head = Head { store: self.store, epoch: self.epoch, link };
+        writer.head.write(&head).map_err(|error| error.to_string())?;
+        writer.head_revision = link.revision;
+        writer.head_written = Instant::now();
+        Ok(())
+    }
+
+    /// Does something as the only writer, unless something has failed before; remembers if it fails.
+    fn as_writer(&self, work: impl FnOnce(&mut Writer) -> Result<(), String>) -> Result<(), LogError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = &writer.failed {
+            return Err(error.clone());
+        }
+        work(&mut writer).map_err(|detail| {
+            let error = LogError::Storage(detail);
+            writer.failed = Some(error.clone());
+            error
+        })
+    }
+}
+
+impl Log for SledLog {
+    fn store(&self) -> StoreId {
+        self.store
+    }
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn tail(&self) -> Link {
+        *self.tail.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, records: &[Record]) -> Result<(), LogError> {
+        let Some(last) = records.last() else { return Ok(()) };
+        self.as_writer(|writer| {
+            self.write(records)?;
+            *self.tail.write().unwrap_or_else(PoisonError::into_inner) = last.link;
+            if writer.head_written.elapsed() >= HEAD_INTERVAL_MIN { self.write_head(writer) } else { Ok(()) }
+        })
+    }
+
+    fn read(&self, after: Revision, bytes_max: usize) -> Result<Vec<Record>, LogError> {
+        let tail = self.tail();
+        let mut records: Vec<Record> = Vec::new();
+        if after >= tail.revision {
+            return Ok(records);
+        }
+        let damaged = |revision: Revision, detail: String| LogError::Damaged { revision, detail };
+        let first = self.batch_with(after.next())?;
+        let mut bytes = 0;
+        let mut previous = first.previous;
+        let start = batch::key(first.previous.revision.next());
+        // Forwards, for only that direction is exact while others write.
+        let mut stored = self.tree.range(start..);
+        while bytes < bytes_max && previous.revision < tail.revision {
+            let next = guard(|| stored.next().transpose()).map_err(|detail| damaged(previous.revision.next(), detail))?;
+            let Some((key, value)) = next else {
+                return Err(damaged(previous.revision.next(), "the batch is missing".to_owned()));
+            };
+            let batch = Batch::read(&key, &value).map_err(|detail| damaged(previous.revision.next(), detail))?;
+            if batch.previous != previous {
+                return Err(damaged(previous.revision.next(), "the batch does not follow on the one before it".to_owned()));
+            }
+            for record in batch.records {
+                previous = record.link;
+                if record.link.revision > after && record.link.revision <= tail.revision && bytes < bytes_max {
+                    bytes += record.entry.len();
+                    records.push(record);
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    fn settle(&self) -> Result<(), LogError> {
+        self.as_writer(|writer| self.write_head(writer))
+    }
+}
+
+fn open_sled(directory: &Path) -> Result<(sled::Db, sled::Tree), OpenError> {
+    let config = sled::Config::new().path(directory).segment_size(SEGMENT_BYTES).cache_capacity(CACHE_BYTES);
+    // A damaged store can panic inside sled.
+    let db = guard(|| config.open()).map_err(|detail| OpenError::Damaged(format!("sled cannot open it: {detail}")))?;
+    let tree = db.open_tree(sled::IVec::from(&b"log"[..])).map_err(|error| OpenError::Damaged(error.to_string()))?;
+    Ok((db, tree))
+}
+
+/// Runs sled behind a boundary: its panics on damaged data become errors.
+fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("sled panicked: {}", text.unwrap_or("without a message")))
+        }
+    }
+}
+
+/// Every file of the directory is written through: covers what our own sync does not reach.
+fn keep_synchronous(directory: &Path) {
+    use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+    let set = || -> io::Result<bool> {
+        let directory = File::open(directory)?;
+        let flags = ioctl_getflags(&directory)?;
+        ioctl_setflags(&directory, flags | IFlags::SYNC)?;
+        Ok(ioctl_getflags(&directory)?.contains(IFlags::SYNC))
+    };
+    match set() {
+        Ok(true) => {}
+        Ok(false) => tracing::warn!("the file system drops the attribute \"synchronous\": a power cut while the store opens may damage it"),
+        Err(error) => tracing::warn!(%error, "the file system has no attribute \"synchronous\": a power cut while the store opens may damage it"),
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+const _: () = assert!(KEY_LEN == 8);
+
+#[cfg(test)]
+mod tests;

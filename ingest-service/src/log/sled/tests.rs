@@ -1,0 +1,169 @@
+use std::os::unix::fs::FileExt;
+
+use shared::codec::next_link;
+
+use super::*;
+
+fn records(previous: Link, entries: impl IntoIterator<Item = Vec<u8>>) -> Vec<Record> {
+    let mut last = previous;
+    let record = |entry: Vec<u8>| {
+        last = next_link(&last, &entry);
+        Record { link: last, entry }
+    };
+    entries.into_iter().map(record).collect()
+}
+
+fn append(log: &SledLog, count: usize, size: usize) {
+    let entries = (0..count).map(|index| vec![u8::try_from(index % 251).unwrap(); size]);
+    log.append(&records(log.tail(), entries)).unwrap();
+}
+
+fn all(log: &SledLog) -> Vec<Record> {
+    let mut all: Vec<Record> = Vec::new();
+    loop {
+        let after = all.last().map_or(Revision::ZERO, |record| record.link.revision);
+        let more = log.read(after, 10_000).unwrap();
+        if more.is_empty() {
+            return all;
+        }
+        all.extend(more);
+    }
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_restart_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    let store = log.store();
+    for size in [10, 60_000, 300] {
+        append(&log, 7, size);
+    }
+    let before = all(&log);
+    assert_eq!(before.len(), 21);
+    log.settle().unwrap();
+    drop(log);
+
+    let log = SledLog::open(directory.path()).unwrap();
+    assert_eq!(log.store(), store);
+    assert_eq!(all(&log), before);
+    assert_eq!(log.tail(), before[20].link);
+    assert_eq!(log.read(Revision::from(20), 1).unwrap(), before[20..]);
+    assert_eq!(log.read(Revision::from(21), 1).unwrap(), []);
+}
+
+#[test]
+fn nothing_goes_to_the_blob_files_that_sled_never_syncs() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    for _ in 0..20 {
+        append(&log, 100, 60_000);
+    }
+    assert_eq!(fs::read_dir(directory.path().join("log/blobs")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_second_log_on_one_directory_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = SledLog::open(directory.path()).unwrap();
+    assert!(matches!(SledLog::open(directory.path()), Err(OpenError::InUse)));
+}
+
+#[test]
+fn a_log_that_lost_what_its_head_promised_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    append(&log, 5, 100);
+    log.settle().unwrap();
+    drop(log);
+    fs::remove_dir_all(directory.path().join("log")).unwrap();
+    let refused = SledLog::open(directory.path()).unwrap_err().to_string();
+    assert!(refused.contains("revision 5 was durable, the log ends at 0"), "{refused}");
+}
+
+#[test]
+fn a_log_without_its_head_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    append(&log, 5, 100);
+    drop(log);
+    fs::remove_file(directory.path().join("head")).unwrap();
+    assert!(matches!(SledLog::open(directory.path()), Err(OpenError::Damaged(_))));
+}
+
+#[test]
+fn the_head_of_another_store_is_refused() {
+    let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for directory in [&ours, &other] {
+        let log = SledLog::open(directory.path()).unwrap();
+        append(&log, 5, 100);
+        log.settle().unwrap();
+    }
+    fs::copy(other.path().join("head"), ours.path().join("head")).unwrap();
+    let refused = SledLog::open(ours.path()).unwrap_err().to_string();
+    assert!(refused.contains("different histories"), "{refused}");
+}
+
+#[test]
+fn a_log_further_than_its_head_is_what_a_crash_leaves() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    append(&log, 5, 100);
+    log.settle().unwrap();
+    let head = fs::read(directory.path().join("head")).unwrap();
+    append(&log, 5, 100);
+    log.settle().unwrap();
+    drop(log);
+    fs::write(directory.path().join("head"), head).unwrap();
+    assert_eq!(SledLog::open(directory.path()).unwrap().tail().revision, Revision::from(10));
+}
+
+#[test]
+fn after_a_failed_write_nothing_is_accepted_any_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    append(&log, 1, 100);
+    log.as_writer(|_| Err("as if the disk had failed".to_owned())).unwrap_err();
+    let more = records(log.tail(), [vec![1]]);
+    assert!(matches!(log.append(&more), Err(LogError::Storage(_))));
+    assert_eq!(log.tail().revision, Revision::from(1));
+}
+
+#[test]
+fn damaged_bytes_are_never_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path()).unwrap();
+    for _ in 0..50 {
+        append(&log, 10, 500);
+    }
+    let good = all(&log);
+    log.settle().unwrap();
+    drop(log);
+    let data = directory.path().join("log/db");
+    let clean = fs::read(&data).unwrap();
+    let used = clean.iter().rposition(|byte| *byte != 0).unwrap();
+    for step in 0..40 {
+        let at = used * step / 40;
+        let file = File::options().write(true).open(&data).unwrap();
+        file.write_all_at(&[clean[at] ^ 0x10], u64::try_from(at).unwrap()).unwrap();
+        // Refused, or every record is as it was: never other bytes.
+        if let Ok(log) = SledLog::open(directory.path()) {
+            let mut after = Revision::ZERO;
+            while let Ok(records) = log.read(after, 10_000) {
+                let Some(last) = records.last() else { break };
+                for record in &records {
+                    let index = usize::try_from(record.link.revision.get()).unwrap() - 1;
+                    assert_eq!(*record, good[index], "bit flipped at byte {at}");
+                }
+                after = last.link.revision;
+            }
+        }
+        fs::write(&data, &clean).unwrap();
+        let _ = fs::remove_dir_all(directory.path().join("log/snap"));
+        for entry in fs::read_dir(directory.path().join("log")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("snap.")) {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The one writer: decides every change in order, appends them in groups, answers when they are durable.
+//!
+//! Callers hand in work and wait. One thread takes what has queued up since the last group, decides each piece against
+//! the state with everything before it, appends the group at once, and only then lets anybody see it: first the published
+//! snapshot, then the feed, then the callers.
+
+mod check;
+mod decide;
+mod state;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use shared::{
+    change::Entry,
+    clock::Clock,
+    codec::{self, Record, RecordFault},
+    convert::{ingest::SubmitCommand, registry::Command},
+    model::{
+        fault::{Fault, Reason},
+        indicator::Indicator,
+        log::Revision,
+        term::Term,
+    },
+    registry::UnitsRequest,
+};
+use tokio::sync::{oneshot, watch};
+
+pub use self::state::Snapshot;
+use self::{decide::Decision, state::State};
+use crate::log::{Log, LogError};
+
+/// Work that waits for the writer; more is refused.
+const QUEUE_MAX: usize = 4096;
+/// Calls that share one commit.
+const GROUP_CALLS_MAX: usize = 1024;
+/// Bytes after which a group is closed.
+const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// After that long without work the log brings its head up to date.
+const IDLE: Duration = Duration::from_millis(10);
+/// Bytes read from the log at a time while it is replayed.
+const REPLAY_BYTES: usize = 1024 * 1024;
+
+/// What a caller wants written.
+#[derive(Debug)]
+pub enum Work {
+    /// RegisterUnits.
+    Units(Command<UnitsRequest>),
+    /// DefineIndicators.
+    Indicators(Command<Vec<Indicator>>),
+    /// DefineTerms.
+    Terms(Command<Vec<Term>>),
+    /// SubmitReport.
+    Report(Box<SubmitCommand>),
+}
+
+/// What a caller gets when it is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Written; the end of the change.
+    Written(Box<Entry>),
+    /// Nothing was to be written: it is all there at this revision, from an earlier call.
+    There(Revision),
+    /// Every check passed and nothing was written; the entry as it would have been.
+    Valid(Option<Box<Entry>>),
+}
+
+enum Message {
+    Job(Job),
+    /// Finish what was queued before, then end.
+    Stop,
+}
+
+struct Job {
+    work: Work,
+    reply: oneshot::Sender<Result<Receipt, Fault>>,
+}
+
+/// Hands work to the writer and shows what is durable. Cheap to clone.
+#[derive(Clone)]
+pub struct Submitter {
+    queue: SyncSender<Message>,
+    published: Arc<ArcSwap<Snapshot>>,
+}
+
+/// The writer's thread. It ends when it is told to, or when the log fails.
+pub struct Writer {
+    /// The newest durable revision.
+    pub durable: watch::Receiver<Revision>,
+    queue: SyncSender<Message>,
+    failed: oneshot::Receiver<LogError>,
+    thread: JoinHandle<()>,
+}
+
+/// Why a log cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An entry does not follow on the ones before it, or cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordFault),
+}
+
+/// Replays the log and starts the writer.
+///
+/// # Errors
+/// [`ReplayError`] if the log is damaged; nothing is started.
+pub fn start(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<(Submitter, Writer), ReplayError> {
+    let state = replay(&*log)?;
+    let published = Arc::new(ArcSwap::from_pointee(state.snapshot()));
+    let (durable_sender, durable) = watch::channel(state.revision());
+    let (failed_sender, failed) = oneshot::channel();
+    let (queue, jobs) = sync_channel(QUEUE_MAX);
+    let mut write_loop = WriteLoop { log, clock, state, published: published.clone(), durable: durable_sender };
+    let run = move || {
+        let ended = catch_unwind(AssertUnwindSafe(|| write_loop.run(&jobs)));
+        let error = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => LogError::Storage("the writer panicked".to_owned()),
+        };
+        tracing::error!(%error, "the writer stops; nothing is acknowledged any more");
+        // Nobody listens only when the process is ending anyway.
+        let _ = failed_sender.send(error);
+    };
+    let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(run).map_err(|error| {
+        LogError::Storage(format!("the writer cannot be started: {error}"))
+    })?;
+    Ok((Submitter { queue: queue.clone(), published }, Writer { durable, queue, failed, thread }))
+}
+
+impl Writer {
+    /// Waits until the log has failed, which it never may.
+    pub async fn failed(&mut self) -> LogError {
+        match (&mut self.failed).await {
+            Ok(error) => error,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Finishes what was queued and ends. Blocks.
+    pub fn stop(self) {
+        // The writer is gone already only if the log has failed.
+        let _ = self.queue.send(Message::Stop);
+        if self.thread.join().is_err() {
+            tracing::error!("the writer panicked");
+        }
+    }
+}
+
+impl Submitter {
+    /// Waits until the work is on disk, or refused.
+    ///
+    /// # Errors
+    /// The refusal; `Overloaded` if too much waits already; `StorageFailed` if the outcome is not known.
+    pub async fn submit(&self, work: Work) -> Result<Receipt, Fault> {
+        if let Work::Report(command) = &work {
+            // Most faults are found here, by many threads at once; the writer looks again only if the registry changed.
+            check::check_report(&self.snapshot().registry, &command.draft)?;
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Message::Job(Job { work, reply })).map_err(|error| match error {
+            TrySendError::Full(_) => Fault::new(Reason::Overloaded, "too many writes are waiting; try again"),
+            TrySendError::Disconnected(_) => storage_failed("the writer has stopped"),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(storage_failed("the writer has stopped")))
+    }
+
+    /// What is durable now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.load_full()
+    }
+}
+
+fn storage_failed(why: &str) -> Fault {
+    let message = format!("{why}; whether this was written is not known, so try again with the same request_id");
+    Fault::new(Reason::StorageFailed, message)
+}
+
+/// Folds the whole log, verifying every link of it.
+fn replay(log: &dyn Log) -> Result<State, ReplayError> {
+    let mut state = State::default();
+    let mut last = codec::genesis(log.store());
+    loop {
+        let records = log.read(last.revision, REPLAY_BYTES)?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            state.apply(&codec::decode_next(&last, &record)?);
+            last = record.link;
+        }
+    }
+    if last == log.tail() {
+        return Ok(state);
+    }
+    let detail = format!("the log ends at {}, {} was expected", last.revision, log.tail().revision);
+    Err(LogError::Damaged { revision: last.revision.next(), detail }.into())
+}
+
+struct WriteLoop {
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    state: State,
+    published: Arc<ArcSwap<Snapshot>>,
+    durable: watch::Sender<Revision>,
+}
+
+/// What one commit makes durable, and who waits for it.
+#[derive(Default)]
+struct Group {
+    records: Vec<Record>,
+    bytes: usize,
+    replies: Vec<(oneshot::Sender<Result<Receipt, Fault>>, Result<Receipt, Fault>)>,
+}
+
+impl WriteLoop {
+    fn run(&mut self, queue: &Receiver<Message>) -> Result<(), LogError> {
+        loop {
+            match queue.recv_timeout(IDLE) {
+                Ok(Message::Job(job)) => {
+                    let (group, stops) = self.collect(job, queue);
+                    self.commit(group)?;
+                    if stops {
+                        return self.log.settle();
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => self.log.settle()?,
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.log.settle(),
+            }
+        }
+    }
+
+    /// Decides the first piece of work and what has queued up behind it; says whether the writer is to stop after that.
+    fn collect(&mut self, first: Job, queue: &Receiver<Message>) -> (Group, bool) {
+        let mut group = Group::default();
+        let mut next = first;
+        loop {
+            let outcome = self.decide(&next.work, &mut group);
+            group.replies.push((next.reply, outcome));
+            if group.replies.len() >= GROUP_CALLS_MAX || group.bytes >= GROUP_BYTES_MAX {
+                return (group, false);
+            }
+            next = match queue.try_recv() {
+                Ok(Message::Job(job)) => job,
+                Ok(Message::Stop) => return (group, true),
+                Err(_) => return (group, false),
+            };
+        }
+    }
+
+    fn decide(&mut self, work: &Work, group: &mut Group) -> Result<Receipt, Fault> {
+        let decision = decide::decide(&self.state, work)?;
+        let (changes, request, validate_only) = match decision {
+            Decision::There(revision) => return Ok(Receipt::There(revision)),
+            Decision::Change { changes, request, validate_only } => (changes, request, validate_only),
+        };
+        // The clock may jump back; the log does not.
+        let record_time = self.clock.now().max(self.state.record_time());
+        let count = changes.len();
+        let mut link = group.records.last().map_or_else(|| self.log.tail(), |record| record.link);
+        let mut written: Vec<(Entry, Record)> = Vec::with_capacity(count);
+        for (index, change) in changes.into_iter().enumerate() {
+            let ends_change = index + 1 == count;
+            let request = request.filter(|_| ends_change);
+            let entry = Entry { revision: link.revision.next(), record_time, ends_change, request, change };
+            let bytes = codec::encode(&entry).map_err(|fault| Fault::new(Reason::TooLarge, format!("it {fault}")))?;
+            link = codec::next_link(&link, &bytes);
+            written.push((entry, Record { link, entry: bytes }));
+        }
+        if validate_only {
+            return Ok(Receipt::Valid(written.pop().map(|(entry, _)| Box::new(entry))));
+        }
+        let mut last = None;
+        for (entry, record) in written {
+            self.state.apply(&entry);
+            group.bytes += record.entry.len();
+            group.records.push(record);
+            last = Some(entry);
+        }
+        match last {
+            Some(entry) => Ok(Receipt::Written(Box::new(entry))),
+            None => Ok(Receipt::There(self.state.revision())),
+        }
+    }
+
+    /// Makes the group durable, then visible, then answers.
+    fn commit(&mut self, group: Group) -> Result<(), LogError> {
+        if let Err(error) = self.log.append(&group.records) {
+            for (reply, _) in group.replies {
+                let _ = reply.send(Err(storage_failed("the log has failed")));
+            }
+            return Err(error);
+        }
+        if !group.records.is_empty() {
+            self.published.store(Arc::new(self.state.snapshot()));
+            self.durable.send_replace(self.state.revision());
+        }
+        for (reply, outcome) in group.replies {
+            // A caller that has gone will ask again with the same request id.
+            let _ = reply.send(outcome);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! What happens around every call: a request id, a deadline, one log line, and a place in the count of calls that a stop
+//! waits for.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+use crate::{
+    model::fault::{Fault, Reason},
+    status::status,
+};
+
+/// When a call must have been answered. Handlers that wait find it in the extensions of their request.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// Answers early enough that the caller hears of it before its own clock runs out.
+const ANSWER_MARGIN: Duration = Duration::from_millis(5);
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Calls that stay open as long as both sides like.
+const STREAMS: [&str; 3] = ["/tonghop.v1.FeedService/Follow", "/grpc.health.v1.Health/Watch", "/grpc.reflection."];
+
+/// Puts [`Call`] around a service.
+#[derive(Clone, Debug)]
+pub struct CallLayer {
+    deadline_max: Duration,
+    calls: TaskTracker,
+}
+
+impl CallLayer {
+    /// Every unary call ends within `deadline_max`; `calls` counts those that are open.
+    pub fn new(deadline_max: Duration, calls: TaskTracker) -> Self {
+        Self { deadline_max, calls }
+    }
+}
+
+impl<S> Layer<S> for CallLayer {
+    type Service = Call<S>;
+
+    fn layer(&self, inner: S) -> Call<S> {
+        Call { inner, layer: self.clone() }
+    }
+}
+
+/// A service with what happens around every call.
+#[derive(Clone, Debug)]
+pub struct Call<S> {
+    inner: S,
+    layer: CallLayer,
+}
+
+impl<S> Service<Request<Body>> for Call<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let id = request_id(request.headers());
+        let path = request.uri().path().to_owned();
+        let span = tracing::info_span!("call", method = %path, request_id = id.to_str().unwrap_or_default());
+        let start = Instant::now();
+        let is_stream = STREAMS.iter().any(|stream| path.starts_with(stream));
+        let limit = (!is_stream).then(|| self.limit(request.headers()));
+        if let Some(limit) = limit {
+            request.extensions_mut().insert(Deadline(start + limit));
+        }
+        let open = self.layer.calls.token();
+        let answer = self.inner.call(request);
+        let call = async move {
+            let answer = match limit {
+                None => answer.await,
+                Some(limit) => match tokio::time::timeout(limit, answer).await {
+                    Ok(answer) => answer,
+                    Err(_) => Ok(deadline_exceeded(limit)),
+                },
+            };
+            drop(open);
+            let mut answer = answer?;
+            let code = answer.headers().get(Status::GRPC_STATUS).and_then(|code| code.to_str().ok()).unwrap_or("0");
+            tracing::debug!(parent: Span::current(), code, elapsed_us = start.elapsed().as_micros(), "call answered");
+            answer.headers_mut().insert(REQUEST_ID, id);
+            Ok(answer)
+        };
+        Box::pin(call.instrument(span))
+    }
+}
+
+impl<S> Call<S> {
+    fn limit(&self, headers: &HeaderMap) -> Duration {
+        let asked = headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
+        let limit = asked.map_or(self.layer.deadline_max, |asked| asked.min(self.layer.deadline_max));
+        limit.saturating_sub(ANSWER_MARGIN.min(limit / 10))
+    }
+}
+
+/// The caller's id if it is short and printable, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(REQUEST_ID).filter(|id| id.len() <= 128 && id.to_str().is_ok());
+    given.cloned().unwrap_or_else(|| {
+        let id = Uuid::now_v7().to_string();
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
+    })
+}
+
+/// Reads the header `grpc-timeout`: at most 8 digits and a unit.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+fn deadline_exceeded(limit: Duration) -> Response<Body> {
+    let message = format!("not answered within {} ms; whether a write took place is not known", limit.as_millis());
+    status(&Fault::new(Reason::DeadlineExceeded, message)).into_http()
+}
+
+/// The answer to a call whose handler panicked.
+pub fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response<Body> {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("without a message"), "a handler panicked");
+    status(&Fault::new(Reason::Internal, "an unexpected condition; the request id leads to the log")).into_http()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_grpc_writes_them() {
+        assert_eq!(grpc_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(grpc_timeout("5S"), Some(Duration::from_secs(5)));
+        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        for bad in ["", "m", "5", "5x", "123456789S", "-1S", "1.5S", "5đ"] {
+            assert_eq!(grpc_timeout(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! One entry of the log: what was accepted, where it stands and when it was recorded.
+
+use jiff::{Timestamp, civil::Date};
+
+use crate::model::{
+    indicator::Indicator,
+    log::{RequestKey, Revision},
+    report::Report,
+    term::Term,
+    unit::Unit,
+};
+
+/// An entry of the log. Entries of one change have consecutive revisions; nothing of it is shown before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Position in the log.
+    pub revision: Revision,
+    /// When it was recorded; never before the entry ahead of it.
+    pub record_time: Timestamp,
+    /// Whether the change ends here.
+    pub ends_change: bool,
+    /// What the call said about being repeated; at the end of the change.
+    pub request: Option<RequestKey>,
+    /// What was accepted.
+    pub change: Change,
+}
+
+/// What can be accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A unit was registered.
+    UnitRegistered(Unit),
+    /// The register is complete from that day on.
+    RegisterCompleteFrom(Date),
+    /// An indicator was defined.
+    IndicatorDefined(Indicator),
+    /// A term was defined.
+    TermDefined(Term),
+    /// A version of a report was submitted.
+    ReportSubmitted(Box<Report>),
+}

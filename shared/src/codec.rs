@@ -1,0 +1,117 @@
+//! From an entry to bytes and back, and the chain that ties every entry to all before it.
+//!
+//! The bytes are a `tonghop.v1.Entry` in protobuf: fields can be added without a new format, and a follower in any
+//! language reads them. The chain hash is computed over exactly these bytes, so nobody ever encodes an entry again that
+//! somebody else has hashed.
+//!
+//! ```text
+//! hash(0) = BLAKE3("tonghop.v1" ‖ store id)      hash(n) = BLAKE3(hash(n − 1) ‖ bytes(n))
+//! ```
+//!
+//! The store id at the start makes two stores differ from their first entry on.
+
+use crate::{
+    change::Entry,
+    convert,
+    limits::ENTRY_BYTES_MAX,
+    model::log::{ChainHash, Link, Revision, StoreId},
+};
+
+/// An encoded entry and its place in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it stands.
+    pub link: Link,
+    /// The encoded entry.
+    pub entry: Vec<u8>,
+}
+
+/// Why a record does not follow on what is there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// Entries between the two are missing, or it came twice.
+    #[error("revision {actual} came where {expected} is next")]
+    Gap {
+        /// The revision that is next.
+        expected: Revision,
+        /// The revision that came.
+        actual: Revision,
+    },
+    /// Its chain hash is another one: other bytes, or another history before it.
+    #[error("the chain hash of revision {0} does not fit the entries before it")]
+    Chain(Revision),
+    /// Its bytes are no entry that this version understands.
+    #[error("revision {revision} cannot be read: {detail}")]
+    Unreadable {
+        /// Where it stands.
+        revision: Revision,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// An entry that is larger than an entry may be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("has {bytes} bytes encoded, at most {ENTRY_BYTES_MAX} are allowed")]
+pub struct EntryTooLarge {
+    /// Encoded bytes.
+    pub bytes: usize,
+}
+
+/// The start of a store's chain, before its first entry.
+pub fn genesis(store: StoreId) -> Link {
+    let hash = blake3::Hasher::new().update(b"tonghop.v1").update(store.0.as_bytes()).finalize();
+    Link { revision: Revision::ZERO, chain_hash: ChainHash(hash.into()) }
+}
+
+/// The link of an entry with these bytes that follows on `previous`.
+pub fn next_link(previous: &Link, entry: &[u8]) -> Link {
+    let hash = blake3::Hasher::new().update(&previous.chain_hash.0).update(entry).finalize();
+    Link { revision: previous.revision.next(), chain_hash: ChainHash(hash.into()) }
+}
+
+/// Encodes an entry; its size is checked here, once, for every way into the log.
+///
+/// # Errors
+/// [`EntryTooLarge`] if it has more than 64 KiB.
+pub fn encode(entry: &Entry) -> Result<Vec<u8>, EntryTooLarge> {
+    let bytes = convert::entry::encode(entry);
+    if bytes.len() > ENTRY_BYTES_MAX { Err(EntryTooLarge { bytes: bytes.len() }) } else { Ok(bytes) }
+}
+
+/// Reads a record that has to follow on `previous`: the same history, the next revision, readable bytes.
+///
+/// | record | answer |
+/// |---|---|
+/// | next revision, hash fits, readable | the entry |
+/// | an older or a later revision | [`RecordFault::Gap`] |
+/// | next revision, another hash | [`RecordFault::Chain`] |
+/// | hash fits, bytes of a later version or damaged before they were hashed | [`RecordFault::Unreadable`] |
+///
+/// # Errors
+/// As in the table.
+pub fn decode_next(previous: &Link, record: &Record) -> Result<Entry, RecordFault> {
+    let expected = previous.revision.next();
+    if record.link.revision != expected {
+        return Err(RecordFault::Gap { expected, actual: record.link.revision });
+    }
+    if next_link(previous, &record.entry) != record.link {
+        return Err(RecordFault::Chain(expected));
+    }
+    decode(record)
+}
+
+/// Reads a record whose place in the chain was verified before.
+///
+/// # Errors
+/// [`RecordFault::Unreadable`] if its bytes are no entry; [`RecordFault::Gap`] if it says another revision of itself.
+pub fn decode(record: &Record) -> Result<Entry, RecordFault> {
+    let revision = record.link.revision;
+    let entry = convert::entry::decode(&record.entry)
+        .map_err(|fault| RecordFault::Unreadable { revision, detail: fault.to_string() })?;
+    if entry.revision == revision {
+        Ok(entry)
+    } else {
+        Err(RecordFault::Gap { expected: revision, actual: entry.revision })
+    }
+}

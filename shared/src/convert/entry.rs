@@ -1,0 +1,72 @@
+//! Entries of the log through the door.
+
+use jiff::Timestamp;
+use prost::Message;
+use proto::v1::{self, entry};
+use uuid::Uuid;
+
+use super::{Door, indicator, report, term, timestamp, unit};
+use crate::{
+    change::{Change, Entry},
+    model::{
+        fault::{Fault, Reason},
+        log::{RequestKey, Revision},
+    },
+};
+
+/// The bytes of an entry: a `tonghop.v1.Entry`.
+pub fn encode(entry: &Entry) -> Vec<u8> {
+    let change = match &entry.change {
+        Change::UnitRegistered(unit) => entry::Change::Unit(unit::write(unit)),
+        Change::RegisterCompleteFrom(day) => entry::Change::RegisterCompleteFrom(day.to_string()),
+        Change::IndicatorDefined(indicator) => entry::Change::Indicator(indicator::write(indicator)),
+        Change::TermDefined(term) => entry::Change::Term(term::write(term)),
+        Change::ReportSubmitted(report) => entry::Change::Report(report::write(report)),
+    };
+    let request = entry.request.as_ref();
+    let entry = v1::Entry {
+        revision: entry.revision.as_i64(),
+        record_time: Some(timestamp(entry.record_time)),
+        ends_change: entry.ends_change,
+        request_id: request.map(|request| request.id.to_string()).unwrap_or_default(),
+        request_digest: request.map(|request| request.digest.to_vec()).unwrap_or_default(),
+        change: Some(change),
+    };
+    entry.encode_to_vec()
+}
+
+/// The entry of these bytes.
+///
+/// # Errors
+/// A fault that says what of it cannot be read: damaged bytes, or a change that a later version has written.
+pub fn decode(bytes: &[u8]) -> Result<Entry, Fault> {
+    let unreadable = |message: String| Fault::new(Reason::DataCorrupt, message);
+    let wired = v1::Entry::decode(bytes).map_err(|error| unreadable(error.to_string()))?;
+    let revision = Revision::try_from(wired.revision).map_err(|error| unreadable(error.to_string()))?;
+    let record_time = wired.record_time.ok_or_else(|| unreadable("it has no record_time".to_owned()))?;
+    let record_time = Timestamp::new(record_time.seconds, record_time.nanos).map_err(|error| unreadable(error.to_string()))?;
+    let request = match (wired.request_id.as_str(), wired.request_digest.as_slice()) {
+        ("", []) => None,
+        (id, digest) => Some(RequestKey {
+            id: Uuid::try_parse(id).map_err(|error| unreadable(error.to_string()))?,
+            digest: digest.try_into().map_err(|_| unreadable("its request_digest has not 16 bytes".to_owned()))?,
+        }),
+    };
+    let mut door = Door::trusted();
+    let change = match &wired.change {
+        Some(entry::Change::Unit(unit)) => unit::read(&mut door, "unit", unit).map(Change::UnitRegistered),
+        Some(entry::Change::RegisterCompleteFrom(day)) => {
+            door.day("register_complete_from", day).map(Change::RegisterCompleteFrom)
+        }
+        Some(entry::Change::Indicator(indicator)) => {
+            indicator::read(&mut door, "indicator", indicator).map(Change::IndicatorDefined)
+        }
+        Some(entry::Change::Term(term)) => term::read(&mut door, "term", term).map(Change::TermDefined),
+        Some(entry::Change::Report(report)) => {
+            report::read(&mut door, report).map(|report| Change::ReportSubmitted(Box::new(report)))
+        }
+        None => return Err(unreadable("it holds a change that this version does not know; upgrade".to_owned())),
+    };
+    let change = door.finish(change)?;
+    Ok(Entry { revision, record_time, ends_change: wired.ends_change, request, change })
+}

@@ -1,0 +1,90 @@
+//! Enums on both sides of the door. The zero value of proto stands for "not said" and has no domain value.
+
+use proto::v1::{indicator, observation, term, unit};
+
+use crate::model::{
+    indicator::{RollUp, Temporality, ValueKind},
+    report::{Basis, Missing, Qualifier, Scale, Scope},
+    term::DatesBasis,
+    unit::{Level, Organ},
+};
+
+/// A domain enum and its proto twin.
+pub(super) trait Wire: Sized + Copy {
+    /// The proto enum.
+    type Proto: TryFrom<i32> + Into<i32>;
+
+    /// The domain value; none for the zero value.
+    fn from_proto(value: Self::Proto) -> Option<Self>;
+
+    /// The proto value.
+    fn to_proto(self) -> Self::Proto;
+
+    /// The proto value as messages hold it.
+    fn number(self) -> i32 {
+        self.to_proto().into()
+    }
+}
+
+macro_rules! wire {
+    ($domain:ident, $proto:ty, [ $($name:ident),* $(,)? ]) => {
+        impl Wire for $domain {
+            type Proto = $proto;
+
+            fn from_proto(value: $proto) -> Option<Self> {
+                match value {
+                    <$proto>::Unspecified => None,
+                    $(<$proto>::$name => Some(Self::$name),)*
+                }
+            }
+
+            fn to_proto(self) -> $proto {
+                match self {
+                    $(Self::$name => <$proto>::$name,)*
+                }
+            }
+        }
+    };
+}
+
+wire!(Level, unit::Level, [Country, Province, District, Commune, GrassrootsOrganisation, Cell]);
+wire!(Organ, unit::Organ, [
+    Party,
+    ExecutiveCommittee,
+    StandingCommittee,
+    PeoplesCouncil,
+    PeoplesCommittee,
+    Front,
+]);
+wire!(DatesBasis, term::DatesBasis, [Known, Assumed]);
+wire!(ValueKind, indicator::ValueKind, [Flag, Count, Decimal, Percent, Ratio, Money]);
+wire!(Temporality, indicator::Temporality, [State, Stock, Flow]);
+wire!(RollUp, indicator::RollUp, [Sum, Last, RatioOfSums, ShareOfUnits, Distribution, None]);
+wire!(Scope, observation::Scope, [Own, Children, Subtree]);
+wire!(Qualifier, observation::Qualifier, [Exact, MoreThan, AtLeast, LessThan, AtMost, About]);
+wire!(Basis, observation::Basis, [Actual, Estimate, Projection, Planned]);
+wire!(Missing, observation::Missing, [NotReported, NotApplicable, Withheld]);
+wire!(Scale, observation::money::Scale, [Unit, Thousand, Million, Billion, Trillion]);
+
+/// The number of a value; the zero value for what is meant where nothing is said.
+pub(super) fn unless_default<T: Wire + Default + PartialEq>(value: T) -> i32 {
+    if value == T::default() { 0 } else { value.number() }
+}
+
+/// The level with that name, as proto writes it.
+pub(super) fn level_named(name: &str) -> Option<Level> {
+    unit::Level::from_str_name(name).and_then(Level::from_proto)
+}
+
+/// Every name of a level, from the highest down.
+pub(super) fn level_names() -> String {
+    let all = [
+        Level::Country,
+        Level::Province,
+        Level::District,
+        Level::Commune,
+        Level::GrassrootsOrganisation,
+        Level::Cell,
+    ];
+    all.map(|level| level.to_proto().as_str_name()).join(", ")
+}

@@ -1,0 +1,152 @@
+//! FeedService through the door, on both sides of it.
+
+use jiff::Timestamp;
+use proto::v1::{
+    self,
+    follow_response::{self, Message},
+};
+use uuid::Uuid;
+
+use super::{Door, timestamp};
+use crate::{
+    codec::Record,
+    model::{
+        fault::{Fault, Reason},
+        log::{ChainHash, Link, Revision, StoreId},
+    },
+};
+
+/// Where a follower stands: the store it follows and its last entry; nothing if it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The store.
+    pub store: StoreId,
+    /// Epoch of the store.
+    pub epoch: u64,
+    /// Its last entry.
+    pub link: Link,
+}
+
+/// What the feed says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Whom is being followed, and how far the log is.
+    Opened {
+        /// The store.
+        store: StoreId,
+        /// Its epoch.
+        epoch: u64,
+        /// Its newest durable revision.
+        newest: Revision,
+    },
+    /// Consecutive entries.
+    Records(Vec<Record>),
+    /// Nothing new.
+    Progress {
+        /// The newest durable revision.
+        newest: Revision,
+    },
+}
+
+/// Follow, as the server reads it.
+///
+/// # Errors
+/// Every fault of form.
+pub fn follow(request: &v1::FollowRequest) -> Result<Option<Position>, Fault> {
+    let mut door = Door::default();
+    let revision = Revision::try_from(request.last_revision)
+        .map_err(|_| door.add("last_revision", Reason::InvalidNumber, "is negative; 0 means that nothing is there yet"))
+        .ok();
+    if revision == Some(Revision::ZERO) {
+        return door.finish(Some(None));
+    }
+    let store: Option<Uuid> = door.required("store_id", &request.store_id, Reason::InvalidUuid);
+    let epoch = u64::try_from(request.epoch)
+        .map_err(|_| door.add("epoch", Reason::InvalidNumber, "is negative"))
+        .ok();
+    let hash = <[u8; 32]>::try_from(request.last_chain_hash.as_slice())
+        .map_err(|_| door.missing("last_chain_hash", "has 32 bytes: the chain hash of the entry at last_revision"))
+        .ok();
+    let position = || {
+        let link = Link { revision: revision?, chain_hash: ChainHash(hash?) };
+        Some(Position { store: StoreId(store?), epoch: epoch?, link })
+    };
+    let position = position();
+    door.finish(Some(position))
+}
+
+/// Follow, as the follower asks it.
+pub fn follow_request(position: Option<Position>) -> v1::FollowRequest {
+    let Some(Position { store, epoch, link }) = position else { return v1::FollowRequest::default() };
+    v1::FollowRequest {
+        store_id: store.to_string(),
+        epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+        last_revision: link.revision.as_i64(),
+        last_chain_hash: link.chain_hash.0.to_vec(),
+    }
+}
+
+/// The first message of the feed.
+pub fn opened(store: StoreId, epoch: u64, newest: Revision) -> v1::FollowResponse {
+    message(Message::Opened(follow_response::Opened {
+        store_id: store.to_string(),
+        epoch: i64::try_from(epoch).unwrap_or(i64::MAX),
+        newest_revision: newest.as_i64(),
+    }))
+}
+
+/// Consecutive entries. Their revisions follow from their own bytes.
+pub fn records(records: Vec<Record>) -> v1::FollowResponse {
+    let record = |record: Record| follow_response::Record {
+        entry: record.entry,
+        chain_hash: record.link.chain_hash.0.to_vec(),
+    };
+    message(Message::Records(follow_response::Records { records: records.into_iter().map(record).collect() }))
+}
+
+/// A progress mark.
+pub fn progress(newest: Revision, now: Timestamp) -> v1::FollowResponse {
+    message(Message::Progress(follow_response::Progress { newest_revision: newest.as_i64(), time: Some(timestamp(now)) }))
+}
+
+fn message(message: Message) -> v1::FollowResponse {
+    v1::FollowResponse { message: Some(message) }
+}
+
+/// A message as the follower reads it. A record's revision is the one that its entry says; that it is the next one is for
+/// the follower to check.
+///
+/// # Errors
+/// A message that breaks its form: the two services do not fit, or somebody else answers.
+pub fn event(response: v1::FollowResponse) -> Result<Event, Fault> {
+    let broken = |what: &str| Fault::new(Reason::DataCorrupt, format!("the feed sent {what}"));
+    let revision = |number: i64| Revision::try_from(number).map_err(|_| broken("a negative revision"));
+    match response.message {
+        None => Err(broken("a message that this version does not know")),
+        Some(Message::Opened(opened)) => Ok(Event::Opened {
+            store: StoreId(Uuid::try_parse(&opened.store_id).map_err(|_| broken("a store id that is no UUID"))?),
+            epoch: u64::try_from(opened.epoch).map_err(|_| broken("a negative epoch"))?,
+            newest: revision(opened.newest_revision)?,
+        }),
+        Some(Message::Progress(progress)) => Ok(Event::Progress { newest: revision(progress.newest_revision)? }),
+        Some(Message::Records(records)) => {
+            let record = |record: follow_response::Record| {
+                let number = entry_revision(&record.entry).ok_or_else(|| broken("an entry without revision"))?;
+                let hash = record.chain_hash.try_into().map_err(|_| broken("a chain hash of another length"))?;
+                let link = Link { revision: revision(number)?, chain_hash: ChainHash(hash) };
+                Ok(Record { link, entry: record.entry })
+            };
+            records.records.into_iter().map(record).collect::<Result<_, _>>().map(Event::Records)
+        }
+    }
+}
+
+/// The revision that an encoded entry says of itself, without reading the rest of it.
+fn entry_revision(entry: &[u8]) -> Option<i64> {
+    #[derive(prost::Message)]
+    struct RevisionOnly {
+        #[prost(int64, tag = "1")]
+        revision: i64,
+    }
+    prost::Message::decode(entry).ok().map(|RevisionOnly { revision }| revision)
+}

@@ -1,0 +1,194 @@
+//! QueryService through the door.
+
+use proto::v1;
+
+use super::{Door, Wire, enums, optional_text, report, timestamp, unit};
+use crate::{
+    limits::SELECTOR_IDS_MAX,
+    model::{
+        fault::{Fault, Reason},
+        ids::UnitId,
+        log::Revision,
+        period::WrittenPeriod,
+        query::{
+            Claim, ExpectedBasis, Meta, PublishedShare, RowUnit, SEMANTICS_VERSION, ShareQuery, ShareRow, UnitSelector,
+        },
+        unit::{Level, Unit},
+    },
+};
+
+/// GetShare: the question, and the revision that the answer must know.
+///
+/// # Errors
+/// Every fault of form.
+pub fn share(request: &v1::GetShareRequest) -> Result<(ShareQuery, Option<Revision>), Fault> {
+    let mut door = Door::default();
+    let indicator = door.indicator_id("indicator", &request.indicator);
+    let units = read_selector(&mut door, request.units.as_ref());
+    let group_by = read_group(&mut door, &request.group_by);
+    let day = read_day(&mut door, &request.on, &request.period);
+    let at_least = read_at_least(&mut door, request.at_least_revision);
+    let query = || Some(ShareQuery { indicator: indicator?, units: units?, group_by, day: day? });
+    let query = query();
+    door.finish(query.map(|query| (query, at_least)))
+}
+
+/// GetUnit: the unit, and the revision that the answer must know.
+///
+/// # Errors
+/// Every fault of form.
+pub fn get_unit(request: &v1::QueryServiceGetUnitRequest) -> Result<(UnitId, Option<Revision>), Fault> {
+    let mut door = Door::default();
+    let id = door.unit_id("id", &request.id);
+    let at_least = read_at_least(&mut door, request.at_least_revision);
+    door.finish(id.map(|id| (id, at_least)))
+}
+
+fn read_at_least(door: &mut Door, number: Option<i64>) -> Option<Revision> {
+    let mut read = |number| {
+        Revision::try_from(number)
+            .map_err(|_| door.add("at_least_revision", Reason::InvalidNumber, "is negative; take it from a receipt"))
+            .ok()
+    };
+    number.and_then(&mut read)
+}
+
+fn read_selector(door: &mut Door, selector: Option<&v1::UnitSelector>) -> Option<UnitSelector> {
+    let nothing = v1::UnitSelector::default();
+    let selector = selector.unwrap_or(&nothing);
+    let level = door.optional_enum("units.level", selector.level);
+    match (selector.under.as_str(), selector.ids.as_slice()) {
+        ("", []) => {
+            door.missing("units", "says who is counted: {\"under\": \"vn\", \"level\": \"COMMUNE\"} or {\"ids\": [\"district-171\"]}");
+            None
+        }
+        (under, []) => Some(UnitSelector::Under { unit: door.unit_id("units.under", under)?, level }),
+        ("", ids) => {
+            if level.is_some() {
+                door.add("units.level", Reason::ConflictingFields, "goes with under; ids name their units one by one");
+            }
+            door.count("units.ids", ids.len(), SELECTOR_IDS_MAX);
+            let mut units: Vec<UnitId> = Vec::with_capacity(ids.len());
+            for (index, id) in ids.iter().enumerate() {
+                units.extend(door.unit_id(&format!("units.ids[{index}]"), id));
+            }
+            units.sort();
+            units.dedup();
+            Some(UnitSelector::Ids(units))
+        }
+        (_, _) => {
+            door.add("units", Reason::ConflictingFields, "has under or ids, not both");
+            None
+        }
+    }
+}
+
+fn read_group(door: &mut Door, group_by: &str) -> Option<Level> {
+    if group_by.is_empty() {
+        return None;
+    }
+    let level = enums::level_named(group_by);
+    if level.is_none() {
+        let message = format!("{group_by:?} is no level; group by one of {}, or leave it out", enums::level_names());
+        door.add("group_by", Reason::UnknownGroup, message);
+    }
+    level
+}
+
+/// The day counted: `on`, or the last day of `period`.
+fn read_day(door: &mut Door, on: &str, period: &str) -> Option<jiff::civil::Date> {
+    match (on, period) {
+        ("", "") => {
+            door.missing("on", "says which day is counted, such as 2017-08-17; or give a period");
+            None
+        }
+        (on, "") => door.day("on", on),
+        ("", period) => match door.required("period", period, Reason::InvalidPeriod)? {
+            WrittenPeriod::Days(days) if days.span().last_day.is_some() => days.span().last_day,
+            WrittenPeriod::Days(_) => {
+                door.add("period", Reason::InvalidPeriod, "needs a last day, for that is the day counted");
+                None
+            }
+            WrittenPeriod::Term(_) => {
+                door.add("period", Reason::InvalidPeriod, "a term's days differ from unit to unit; name the day with on");
+                None
+            }
+        },
+        (_, _) => {
+            door.add("period", Reason::ConflictingFields, "give on or period, not both");
+            None
+        }
+    }
+}
+
+/// The answer of GetShare.
+pub fn shares(rows: &[ShareRow], meta: &Meta) -> v1::GetShareResponse {
+    v1::GetShareResponse { shares: rows.iter().map(write_row).collect(), meta: Some(write_meta(meta)) }
+}
+
+/// The answer of GetUnit.
+pub fn unit_answer(unit: &Unit, meta: &Meta) -> v1::QueryServiceGetUnitResponse {
+    v1::QueryServiceGetUnitResponse { unit: Some(unit::write(unit)), meta: Some(write_meta(meta)) }
+}
+
+fn write_row(row: &ShareRow) -> v1::Share {
+    let (unit, name) = match &row.unit {
+        RowUnit::Unit { id, name } => (id.to_string(), name.clone()),
+        RowUnit::Several => (String::new(), String::new()),
+        RowUnit::None => (UnitId::NONE.to_owned(), String::new()),
+    };
+    let counts = &row.counts;
+    let count = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
+    let expected_basis = match row.expected_basis {
+        ExpectedBasis::Registered => v1::share::ExpectedBasis::Registered,
+        ExpectedBasis::Assumed => v1::share::ExpectedBasis::Assumed,
+    };
+    v1::Share {
+        unit,
+        name,
+        share: counts.share().map(|share| share.to_string()),
+        lower: counts.lower().map(|share| share.to_string()),
+        upper: counts.upper().map(|share| share.to_string()),
+        yes: count(counts.yes),
+        no: count(counts.no),
+        not_reported: count(counts.not_reported),
+        withheld: count(counts.withheld),
+        not_applicable: count(counts.not_applicable),
+        expected: count(counts.expected()),
+        expected_basis: expected_basis.into(),
+        published: row.published.iter().map(write_published).collect(),
+        contested: count(row.contested),
+    }
+}
+
+fn write_published(published: &PublishedShare) -> v1::share::Published {
+    let (percent, ratio) = match &published.claim {
+        Claim::Percent(percent) => (percent.to_string(), None),
+        Claim::Ratio(ratio) => (String::new(), Some(report::write_ratio(*ratio))),
+    };
+    v1::share::Published {
+        percent,
+        ratio,
+        qualifier: enums::unless_default(published.qualifier),
+        basis: enums::unless_default(published.basis),
+        unit: published.unit.to_string(),
+        report: published.report.to_string(),
+        period: published.period.clone(),
+        published_on: optional_text(published.published_on),
+    }
+}
+
+fn write_meta(meta: &Meta) -> v1::Meta {
+    v1::Meta {
+        revision: meta.revision.as_i64(),
+        store_id: meta.store.to_string(),
+        known_at: meta.known_at.map(timestamp),
+        boundaries_on: optional_text(meta.boundaries_on),
+        semantics_version: i32::try_from(SEMANTICS_VERSION).unwrap_or(i32::MAX),
+    }
+}
+
+/// The name of a level, as the API writes it.
+pub fn level_name(level: Level) -> &'static str {
+    level.to_proto().as_str_name()
+}

@@ -1,0 +1,151 @@
+//! RegistryService through the door.
+
+use jiff::civil::Date;
+use proto::v1;
+
+use super::{Door, digest, indicator, term, unit};
+use crate::{
+    limits::{REQUEST_INDICATORS_MAX, REQUEST_UNITS_MAX},
+    model::{
+        fault::Fault,
+        ids::{IndicatorId, UnitId},
+        indicator::Indicator,
+        log::RequestKey,
+        term::Term,
+        unit::{Level, Unit},
+    },
+    page::PageRequest,
+    registry::UnitsRequest,
+};
+
+/// A write of the registry as a command.
+#[derive(Clone, Debug)]
+pub struct Command<T> {
+    /// What the call said about being repeated.
+    pub request: Option<RequestKey>,
+    /// Whether only the checks are asked for.
+    pub validate_only: bool,
+    /// What is asked for.
+    pub content: T,
+}
+
+/// RegisterUnits.
+///
+/// # Errors
+/// Every fault of form.
+pub fn register_units(request: &v1::RegisterUnitsRequest) -> Result<Command<UnitsRequest>, Fault> {
+    let mut door = Door::default();
+    door.count("units", request.units.len(), REQUEST_UNITS_MAX);
+    if request.units.is_empty() && request.complete_from.is_empty() {
+        door.missing("units", "needs at least one unit, or complete_from");
+    }
+    let read = |(index, unit)| unit::read(&mut door, &format!("units[{index}]"), unit);
+    let units: Vec<Unit> = request.units.iter().enumerate().filter_map(read).collect();
+    let complete_from = door.day("complete_from", &request.complete_from);
+    let key = door.request_key(&request.request_id, || {
+        let rest = v1::RegisterUnitsRequest { complete_from: request.complete_from.clone(), ..Default::default() };
+        let units = units.iter().map(|unit| v1::RegisterUnitsRequest { units: vec![unit::write(unit)], ..Default::default() });
+        digest("RegisterUnits", units.chain([rest]))
+    });
+    let content = UnitsRequest { units, complete_from };
+    door.finish(Some(Command { request: key, validate_only: request.validate_only, content }))
+}
+
+/// DefineIndicators.
+///
+/// # Errors
+/// Every fault of form.
+pub fn define_indicators(request: &v1::DefineIndicatorsRequest) -> Result<Command<Vec<Indicator>>, Fault> {
+    let mut door = Door::default();
+    door.count("indicators", request.indicators.len(), REQUEST_INDICATORS_MAX);
+    if request.indicators.is_empty() {
+        door.missing("indicators", "needs at least one indicator");
+    }
+    let read = |(index, indicator)| indicator::read(&mut door, &format!("indicators[{index}]"), indicator);
+    let indicators: Vec<Indicator> = request.indicators.iter().enumerate().filter_map(read).collect();
+    let key = door.request_key(&request.request_id, || digest("DefineIndicators", indicators.iter().map(indicator::write)));
+    door.finish(Some(Command { request: key, validate_only: request.validate_only, content: indicators }))
+}
+
+/// DefineTerms.
+///
+/// # Errors
+/// Every fault of form.
+pub fn define_terms(request: &v1::DefineTermsRequest) -> Result<Command<Vec<Term>>, Fault> {
+    let mut door = Door::default();
+    door.count("terms", request.terms.len(), REQUEST_UNITS_MAX);
+    if request.terms.is_empty() {
+        door.missing("terms", "needs at least one term");
+    }
+    let read = |(index, term)| term::read(&mut door, &format!("terms[{index}]"), term);
+    let terms: Vec<Term> = request.terms.iter().enumerate().filter_map(read).collect();
+    let key = door.request_key(&request.request_id, || digest("DefineTerms", terms.iter().map(term::write)));
+    door.finish(Some(Command { request: key, validate_only: request.validate_only, content: terms }))
+}
+
+/// The id that GetUnit names, on either service.
+///
+/// # Errors
+/// No id, or one that breaks its rule.
+pub fn unit_id(id: &str) -> Result<UnitId, Fault> {
+    let mut door = Door::default();
+    let id = door.unit_id("id", id);
+    door.finish(id)
+}
+
+/// The id that GetIndicator names.
+///
+/// # Errors
+/// No id, or one that breaks its rule.
+pub fn indicator_id(id: &str) -> Result<IndicatorId, Fault> {
+    let mut door = Door::default();
+    let id = door.indicator_id("id", id);
+    door.finish(id)
+}
+
+/// Which units ListUnits asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitFilter {
+    /// Only those alive on that day.
+    pub on: Option<Date>,
+    /// Only this one and those below it.
+    pub under: Option<UnitId>,
+    /// Only those of that level.
+    pub level: Option<Level>,
+}
+
+/// ListUnits.
+///
+/// # Errors
+/// Every fault of form.
+pub fn list_units(request: &v1::ListUnitsRequest) -> Result<(UnitFilter, PageRequest), Fault> {
+    let mut door = Door::default();
+    let on = door.day("on", &request.on);
+    let under = door.optional("under", &request.under, crate::model::fault::Reason::InvalidId);
+    let level = door.optional_enum("level", request.level);
+    let rows = door.page_size(request.page_size);
+    let query = v1::ListUnitsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListUnits", [query]) };
+    door.finish(Some((UnitFilter { on, under, level }, page)))
+}
+
+/// ListIndicators.
+///
+/// # Errors
+/// A negative page size.
+pub fn list_indicators(request: &v1::ListIndicatorsRequest) -> Result<PageRequest, Fault> {
+    let mut door = Door::default();
+    let rows = door.page_size(request.page_size);
+    let query = digest("ListIndicators", [v1::ListIndicatorsRequest::default()]);
+    door.finish(Some(PageRequest { rows, token: request.page_token.clone(), query }))
+}
+
+/// A unit as the API writes it.
+pub fn unit(unit: &Unit) -> v1::Unit {
+    unit::write(unit)
+}
+
+/// An indicator as the API writes it.
+pub fn indicator(indicator: &Indicator) -> v1::Indicator {
+    indicator::write(indicator)
+}

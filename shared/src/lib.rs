@@ -1,0 +1,18 @@
+//! What both services need: the domain, the entry of the log with its codec, and the door between proto and domain.
+//!
+//! `model`, `registry` and `change` are pure: no proto, no io, no clock. Proto types come in and go out through
+//! `convert` and nowhere else.
+
+pub mod call;
+pub mod change;
+pub mod clock;
+pub mod codec;
+pub mod config;
+pub mod convert;
+pub mod limits;
+pub mod model;
+pub mod page;
+pub mod registry;
+pub mod serve;
+pub mod status;
+pub mod telemetry;

@@ -1,0 +1,40 @@
+//! Every limit of the API, with its unit last in the name. The messages of refusals name them.
+
+/// Observations a report may carry.
+pub const REPORT_OBSERVATIONS_MAX: usize = 500;
+/// Encoded bytes of one entry of the log, and so of one report, unit, indicator or term.
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Units, or terms, in one request.
+pub const REQUEST_UNITS_MAX: usize = 10_000;
+/// Indicators in one request.
+pub const REQUEST_INDICATORS_MAX: usize = 1_000;
+/// Unit ids that a selector may name.
+pub const SELECTOR_IDS_MAX: usize = 1_000;
+/// Rows of an answer.
+pub const ANSWER_ROWS_MAX: usize = 1_000;
+/// Rows of a page where the caller does not say.
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Rows of a page at most.
+pub const PAGE_ROWS_MAX: usize = 1_000;
+/// Characters of an id, a code or a label.
+pub const ID_CHARS_MAX: usize = 64;
+/// Characters of a name, a kind, an attribute's value or a locator.
+pub const NAME_CHARS_MAX: usize = 200;
+/// Characters of a note or a title.
+pub const NOTE_CHARS_MAX: usize = 500;
+/// Characters of a URI.
+pub const URI_CHARS_MAX: usize = 2_000;
+/// Attributes of a unit.
+pub const ATTRIBUTES_MAX: usize = 32;
+/// Dimensions of an indicator.
+pub const DIMENSIONS_MAX: usize = 8;
+/// Codes of a dimension.
+pub const CODES_MAX: usize = 200;
+/// Digits of a decimal number.
+pub const DECIMAL_DIGITS_MAX: usize = 28;
+/// Bytes of a request or an answer.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of the violations in an error; further ones are counted only.
+pub const VIOLATION_BYTES_MAX: usize = 4 * 1024;
+/// Request ids that are remembered at least.
+pub const REQUESTS_REMEMBERED_MIN: usize = 1_000_000;

@@ -1,0 +1,13 @@
+//! The domain: units, indicators, terms, periods, quantities, reports. Pure.
+
+pub mod decimal;
+pub mod fault;
+pub mod ids;
+pub mod indicator;
+pub mod log;
+pub mod period;
+pub mod query;
+pub mod report;
+pub mod term;
+pub mod text;
+pub mod unit;

@@ -1,0 +1,202 @@
+//! Questions and answers of the query-service.
+
+use jiff::{Timestamp, civil::Date};
+use rust_decimal::Decimal;
+
+use super::{
+    ids::{IndicatorId, ReportName, UnitId},
+    log::{Revision, StoreId},
+    report::{Basis, Qualifier, Ratio},
+    unit::Level,
+};
+
+/// Version of the rules by which answers are computed. It rises when the same question over the same log gets another
+/// answer.
+pub const SEMANTICS_VERSION: u32 = 1;
+
+/// Who is counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnitSelector {
+    /// A unit and those below it.
+    Under {
+        /// The unit.
+        unit: UnitId,
+        /// Only those of that level.
+        level: Option<Level>,
+    },
+    /// These units.
+    Ids(Vec<UnitId>),
+}
+
+/// For which share of units is a flag set?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareQuery {
+    /// The flag.
+    pub indicator: IndicatorId,
+    /// Who is counted.
+    pub units: UnitSelector,
+    /// One row for each unit of that level; none: one row.
+    pub group_by: Option<Level>,
+    /// The day counted.
+    pub day: Date,
+}
+
+/// How the units that are expected to report are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedBasis {
+    /// The register is complete on the day counted.
+    Registered,
+    /// It is not known to be.
+    Assumed,
+}
+
+/// Units by what is known about them on the day counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShareCounts {
+    /// The flag is set.
+    pub yes: u32,
+    /// It is not.
+    pub no: u32,
+    /// Nothing is known.
+    pub not_reported: u32,
+    /// It is known and not given.
+    pub withheld: u32,
+    /// The question does not arise.
+    pub not_applicable: u32,
+}
+
+impl ShareCounts {
+    /// All of them.
+    pub fn expected(&self) -> u32 {
+        self.applicable() + self.not_applicable
+    }
+
+    fn applicable(&self) -> u32 {
+        self.yes + self.no + self.not_reported + self.withheld
+    }
+
+    /// yes / (yes + no); none where nobody said either.
+    pub fn share(&self) -> Option<Decimal> {
+        fraction(self.yes, self.yes + self.no)
+    }
+
+    /// The share if every silent unit were no; none where the question arises for no unit.
+    pub fn lower(&self) -> Option<Decimal> {
+        fraction(self.yes, self.applicable())
+    }
+
+    /// The share if every silent unit were yes; none where the question arises for no unit.
+    pub fn upper(&self) -> Option<Decimal> {
+        fraction(self.yes + self.not_reported + self.withheld, self.applicable())
+    }
+}
+
+/// A decimal fraction of six digits, rounded half up; none where the whole is 0.
+fn fraction(part: u32, whole: u32) -> Option<Decimal> {
+    if whole == 0 {
+        return None;
+    }
+    let (part, whole) = (i64::from(part), i64::from(whole));
+    let millionths = (2_000_000 * part + whole) / (2 * whole);
+    Some(Decimal::new(millionths, 6))
+}
+
+/// What a report claims about the share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A percentage as printed.
+    Percent(Decimal),
+    /// Two counts.
+    Ratio(Ratio),
+}
+
+/// A share that a report itself publishes for exactly the units of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedShare {
+    /// What it claims.
+    pub claim: Claim,
+    /// How the number bounds the value.
+    pub qualifier: Qualifier,
+    /// What it rests on.
+    pub basis: Basis,
+    /// Unit that the report is about.
+    pub unit: UnitId,
+    /// The report.
+    pub report: ReportName,
+    /// Its period as written.
+    pub period: String,
+    /// Day of publication, where it is known.
+    pub published_on: Option<Date>,
+}
+
+/// Whose row it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowUnit {
+    /// A unit's.
+    Unit {
+        /// Its id.
+        id: UnitId,
+        /// Its name.
+        name: String,
+    },
+    /// Of several units that were named one by one.
+    Several,
+    /// Of units without a group.
+    None,
+}
+
+/// One row of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareRow {
+    /// Whose row it is.
+    pub unit: RowUnit,
+    /// How many units are what.
+    pub counts: ShareCounts,
+    /// How the expected units are known.
+    pub expected_basis: ExpectedBasis,
+    /// What reports publish for exactly these units.
+    pub published: Vec<PublishedShare>,
+    /// Units about which current reports differ.
+    pub contested: u32,
+}
+
+/// What an answer rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Revision up to which it knows.
+    pub revision: Revision,
+    /// When that revision was recorded; none before the first.
+    pub known_at: Option<Timestamp>,
+    /// The store.
+    pub store: StoreId,
+    /// The day on whose map the groups are drawn.
+    pub boundaries_on: Option<Date>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_have_six_digits_rounded_half_up_and_need_a_whole() {
+        let text = |part, whole| fraction(part, whole).map(|f| f.to_string());
+        assert_eq!(text(1, 27).as_deref(), Some("0.037037"));
+        assert_eq!(text(2, 3).as_deref(), Some("0.666667"));
+        assert_eq!(text(1, 2_000_000).as_deref(), Some("0.000001"), "half rounds up");
+        assert_eq!(text(0, 5).as_deref(), Some("0.000000"));
+        assert_eq!(text(u32::MAX, u32::MAX).as_deref(), Some("1.000000"));
+        assert_eq!(text(0, 0), None);
+    }
+
+    #[test]
+    fn silent_and_withheld_units_widen_the_bounds_and_inapplicable_ones_leave() {
+        let counts = ShareCounts { yes: 2, no: 1, not_reported: 3, withheld: 2, not_applicable: 4 };
+        assert_eq!(counts.expected(), 12);
+        assert_eq!(counts.share().unwrap().to_string(), "0.666667");
+        assert_eq!(counts.lower().unwrap().to_string(), "0.250000");
+        assert_eq!(counts.upper().unwrap().to_string(), "0.875000");
+
+        let nothing_applies = ShareCounts { not_applicable: 4, ..ShareCounts::default() };
+        assert_eq!((nothing_applies.share(), nothing_applies.lower(), nothing_applies.upper()), (None, None, None));
+    }
+}

@@ -1,0 +1,168 @@
+//! The fold of units, indicators and terms: who exists on a day, who stands above whom, what can be reported.
+//!
+//! Copies are cheap: they share everything that did not change, so that a reader keeps its own while the fold goes on.
+
+mod check;
+
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+
+use jiff::civil::Date;
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+
+use crate::{
+    change::Change,
+    model::{
+        ids::{IndicatorId, UnitId},
+        indicator::Indicator,
+        log::Revision,
+        term::{Term, TermKey},
+        unit::{Level, Organ, Unit},
+    },
+};
+
+pub use check::{UnitsRequest, check_indicators, check_terms, check_units};
+
+/// Something of the registry and the revision at which it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered<T> {
+    /// When it came.
+    pub revision: Revision,
+    /// What came.
+    pub value: T,
+}
+
+/// The fold of every change of units, indicators and terms up to a revision.
+///
+/// Invariants: at most one root; every other unit has a registered parent of a higher level, so there is no cycle; a unit
+/// is alive only while its parent is; ids are never reused.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    revision: Revision,
+    complete_from: Option<Date>,
+    root: Option<UnitId>,
+    units: RedBlackTreeMapSync<UnitId, Arc<Registered<Unit>>>,
+    children: HashTrieMapSync<UnitId, Arc<BTreeSet<UnitId>>>,
+    indicators: RedBlackTreeMapSync<IndicatorId, Arc<Registered<Indicator>>>,
+    terms: HashTrieMapSync<TermKey, Arc<Registered<Term>>>,
+}
+
+impl Registry {
+    /// Takes in one accepted change. Reports are no matter of the registry and leave it as it is.
+    pub fn apply(&mut self, revision: Revision, change: &Change) {
+        match change {
+            Change::UnitRegistered(unit) => self.add_unit(revision, unit.clone()),
+            Change::RegisterCompleteFrom(day) => self.complete_from = Some(*day),
+            Change::IndicatorDefined(indicator) => {
+                let value = Registered { revision, value: indicator.clone() };
+                self.indicators.insert_mut(indicator.id.clone(), Arc::new(value));
+            }
+            Change::TermDefined(term) => {
+                self.terms.insert_mut(term.key.clone(), Arc::new(Registered { revision, value: term.clone() }));
+            }
+            Change::ReportSubmitted(_) => return,
+        }
+        self.revision = revision;
+    }
+
+    fn add_unit(&mut self, revision: Revision, unit: Unit) {
+        match &unit.parent {
+            Some(parent) => {
+                let mut siblings = self.children.get(parent).cloned().unwrap_or_default();
+                Arc::make_mut(&mut siblings).insert(unit.id.clone());
+                self.children.insert_mut(parent.clone(), siblings);
+            }
+            None => self.root = Some(unit.id.clone()),
+        }
+        self.units.insert_mut(unit.id.clone(), Arc::new(Registered { revision, value: unit }));
+    }
+
+    /// Revision of its newest change; a check made against an older one has to be made again.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The day from which the register is known to be complete, by its newest statement.
+    pub fn complete_from(&self) -> Option<Date> {
+        self.complete_from
+    }
+
+    /// Whether the register is known to hold every unit of that day.
+    pub fn is_complete_on(&self, day: Date) -> bool {
+        self.complete_from.is_some_and(|first_day| first_day <= day)
+    }
+
+    /// The one unit without a parent.
+    pub fn root(&self) -> Option<&UnitId> {
+        self.root.as_ref()
+    }
+
+    /// The unit with that id.
+    pub fn unit(&self, id: &UnitId) -> Option<&Unit> {
+        self.units.get(id).map(|unit| &unit.value)
+    }
+
+    /// Every unit ever, in the order of the ids, from the first id after `after` on.
+    pub fn units_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<Unit>> {
+        self.units.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, unit)| &**unit)
+    }
+
+    /// The unit above it on that day.
+    pub fn parent_on(&self, unit: &Unit, _day: Date) -> Option<&Unit> {
+        unit.parent.as_ref().and_then(|parent| self.unit(parent))
+    }
+
+    /// The unit itself and those above it on that day, upwards.
+    pub fn ancestry_on<'a>(&'a self, unit: &'a Unit, day: Date) -> impl Iterator<Item = &'a Unit> {
+        std::iter::successors(Some(unit), move |below| self.parent_on(below, day))
+    }
+
+    /// The unit itself or the one above it that has that level on that day.
+    pub fn at_level_on<'a>(&'a self, unit: &'a Unit, level: Level, day: Date) -> Option<&'a Unit> {
+        self.ancestry_on(unit, day).find(|above| above.level == level)
+    }
+
+    /// The units directly below it that are alive on that day, in the order of their ids.
+    pub fn children_on<'a>(&'a self, unit: &UnitId, day: Date) -> impl Iterator<Item = &'a Unit> {
+        let children = self.children.get(unit).map(|ids| ids.iter()).into_iter().flatten();
+        children.filter_map(|id| self.unit(id)).filter(move |child| child.is_alive_on(day))
+    }
+
+    /// The unit itself and everything below it that is alive on that day, each before what is below it.
+    pub fn subtree_on<'a>(&'a self, unit: &'a Unit, day: Date) -> impl Iterator<Item = &'a Unit> {
+        let mut open = vec![unit];
+        std::iter::from_fn(move || {
+            let next = open.pop()?;
+            open.extend(self.children_on(&next.id, day));
+            Some(next)
+        })
+        .filter(move |unit| unit.is_alive_on(day))
+    }
+
+    /// The indicator with that id.
+    pub fn indicator(&self, id: &IndicatorId) -> Option<&Indicator> {
+        self.indicators.get(id).map(|indicator| &indicator.value)
+    }
+
+    /// Every indicator, in the order of the ids, from the first id after `after` on.
+    pub fn indicators_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<Indicator>> {
+        self.indicators.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, indicator)| &**indicator)
+    }
+
+    /// The term that identifies itself so, on exactly that unit.
+    pub fn term(&self, key: &TermKey) -> Option<&Term> {
+        self.terms.get(key).map(|term| &term.value)
+    }
+
+    /// The term of that organ and label on the unit, else on the nearest unit above it that has one.
+    pub fn find_term(&self, unit: &Unit, organ: Organ, label: &str) -> Option<&Term> {
+        let mut here = Some(unit);
+        while let Some(unit) = here {
+            let key = TermKey { unit: unit.id.clone(), organ, label: label.to_owned() };
+            if let Some(term) = self.term(&key) {
+                return Some(term);
+            }
+            here = unit.parent.as_ref().and_then(|parent| self.unit(parent));
+        }
+        None
+    }
+}

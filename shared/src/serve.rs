@@ -1,0 +1,162 @@
+//! A gRPC server as both services run it: limits, health, reflection, calls around which [`crate::call`] stands, and an
+//! end that is bounded in time.
+
+use std::{
+    net::SocketAddr,
+    time::Duration,
+};
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{
+    body::Body,
+    service::{Routes, RoutesBuilder},
+    transport::Server,
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::ServiceBuilder;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    call::{CallLayer, panicked},
+    config::ServerConfig,
+};
+
+/// Health of the process and of each of its services.
+#[derive(Clone, Debug)]
+pub struct Health {
+    reporter: HealthReporter,
+    services: &'static [&'static str],
+}
+
+impl Health {
+    /// Says of the process and of every service whether it serves.
+    pub async fn set_serving(&self, is_serving: bool) {
+        let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in [""].iter().chain(self.services) {
+            self.reporter.set_service_status(*service, status).await;
+        }
+    }
+}
+
+/// Health and reflection (v1 and v1alpha) as routes; `services` are the full names of the others. Nothing serves yet.
+///
+/// # Errors
+/// Descriptors that cannot be read: the build is broken.
+pub async fn standard_routes(
+    services: &'static [&'static str],
+) -> Result<(RoutesBuilder, Health), tonic_reflection::server::Error> {
+    let (reporter, health_server) = tonic_health::server::health_reporter();
+    let health = Health { reporter, services };
+    health.set_serving(false).await;
+
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+            .with_service_name("grpc.health.v1.Health")
+    };
+    let names = |mut builder: tonic_reflection::server::Builder<'static>| {
+        for service in services {
+            builder = builder.with_service_name(*service);
+        }
+        builder
+    };
+    let mut routes = RoutesBuilder::default();
+    routes.add_service(health_server);
+    routes.add_service(names(reflection().with_service_name("grpc.reflection.v1.ServerReflection")).build_v1()?);
+    routes.add_service(
+        names(reflection().with_service_name("grpc.reflection.v1alpha.ServerReflection")).build_v1alpha()?,
+    );
+    Ok((routes, health))
+}
+
+/// What tells the parts of a running service to stop, and knows which of them have not.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    /// Cancelled when the process is to end: streams end, nothing new begins.
+    pub token: CancellationToken,
+    /// Open calls and streams.
+    pub calls: TaskTracker,
+}
+
+/// Binds the address before anything else is started.
+///
+/// # Errors
+/// The address is in use or not ours.
+pub async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(listen).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+/// Answers in flight have left the process after that long.
+const FLUSH_MAX: Duration = Duration::from_millis(250);
+
+/// Serves until `stop` is cancelled, then ends: health says NOT_SERVING, open calls are answered, streams end by
+/// themselves. What has not ended after `drain_max` is cut.
+///
+/// # Errors
+/// The server could not go on.
+pub async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    config: &ServerConfig,
+    health: Health,
+    stop: Stop,
+) -> Result<(), tonic::transport::Error> {
+    let layers = ServiceBuilder::new()
+        .layer(CatchPanicLayer::custom(panicked))
+        .map_response(|response: http::Response<_>| response.map(Body::new))
+        .layer(CallLayer::new(config.deadline_max(), stop.calls.clone()))
+        .into_inner();
+    // The defaults leave a connection that sends broken headers unlimited.
+    let server = Server::builder()
+        .max_concurrent_streams(100)
+        .http2_max_local_error_reset_streams(Some(1024))
+        .http2_max_pending_accept_reset_streams(Some(20))
+        .http2_max_header_list_size(Some(16 * 1024))
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .tcp_nodelay(true)
+        .layer(layers)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.token.clone().cancelled_owned());
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        ended = &mut server => return ended,
+        () = stop.token.cancelled() => {}
+    }
+    tracing::info!(open_calls = stop.calls.len(), "draining");
+    health.set_serving(false).await;
+    stop.calls.close();
+    let drained = async {
+        tokio::select! {
+            // Ends only when every connection has, and an idle health watch never does.
+            ended = &mut server => ended,
+            () = async { stop.calls.wait().await; tokio::time::sleep(FLUSH_MAX).await } => Ok(()),
+        }
+    };
+    match tokio::time::timeout(config.drain_max(), drained).await {
+        Ok(ended) => ended,
+        Err(_) => {
+            tracing::warn!(open_calls = stop.calls.len(), "calls were cut after the longest time for draining");
+            Ok(())
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+///
+/// # Errors
+/// Signals cannot be listened to.
+pub async fn stop_signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}

@@ -1,0 +1,184 @@
+//! The one table of errors: which gRPC code a reason has, whether a retry helps, what the caller can do.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use crate::{
+    limits::VIOLATION_BYTES_MAX,
+    model::fault::{Fault, Reason, Violation},
+};
+
+/// The domain of `google.rpc.ErrorInfo`.
+pub const ERROR_DOMAIN: &str = "tonghop";
+
+/// What the caller can do about a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The same call will be refused again.
+    No,
+    /// The same call may succeed after that time.
+    After(Duration),
+}
+
+impl Reason {
+    /// The name that stands in `google.rpc.ErrorInfo.reason`.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The gRPC code.
+    pub fn code(self) -> Code {
+        self.row().1
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::CatchingUp | Self::Overloaded => Retry::After(Duration::from_millis(200)),
+            Self::NotYetVisible | Self::ShuttingDown | Self::SlowConsumer | Self::StorageFailed => {
+                Retry::After(Duration::from_secs(1))
+            }
+            _ => Retry::No,
+        }
+    }
+
+    fn row(self) -> (&'static str, Code) {
+        match self {
+            Self::RequiredFieldMissing => ("REQUIRED_FIELD_MISSING", Code::InvalidArgument),
+            Self::ConflictingFields => ("CONFLICTING_FIELDS", Code::InvalidArgument),
+            Self::InvalidId => ("INVALID_ID", Code::InvalidArgument),
+            Self::InvalidText => ("INVALID_TEXT", Code::InvalidArgument),
+            Self::InvalidDate => ("INVALID_DATE", Code::InvalidArgument),
+            Self::InvalidPeriod => ("INVALID_PERIOD", Code::InvalidArgument),
+            Self::InvalidDecimal => ("INVALID_DECIMAL", Code::InvalidArgument),
+            Self::InvalidUuid => ("INVALID_UUID", Code::InvalidArgument),
+            Self::InvalidNumber => ("INVALID_NUMBER", Code::InvalidArgument),
+            Self::InvalidCurrency => ("INVALID_CURRENCY", Code::InvalidArgument),
+            Self::InvalidEnumValue => ("INVALID_ENUM_VALUE", Code::InvalidArgument),
+            Self::InvalidDefinition => ("INVALID_DEFINITION", Code::InvalidArgument),
+            Self::InvalidPageToken => ("INVALID_PAGE_TOKEN", Code::InvalidArgument),
+            Self::TooMany => ("TOO_MANY", Code::InvalidArgument),
+            Self::TooLarge => ("TOO_LARGE", Code::InvalidArgument),
+            Self::DuplicateId => ("DUPLICATE_ID", Code::InvalidArgument),
+            Self::DuplicateObservation => ("DUPLICATE_OBSERVATION", Code::InvalidArgument),
+            Self::UnknownUnit => ("UNKNOWN_UNIT", Code::InvalidArgument),
+            Self::UnknownParent => ("UNKNOWN_PARENT", Code::InvalidArgument),
+            Self::UnknownIndicator => ("UNKNOWN_INDICATOR", Code::InvalidArgument),
+            Self::UnknownDimension => ("UNKNOWN_DIMENSION", Code::InvalidArgument),
+            Self::UnknownCode => ("UNKNOWN_CODE", Code::InvalidArgument),
+            Self::UnknownTerm => ("UNKNOWN_TERM", Code::InvalidArgument),
+            Self::UnknownGroup => ("UNKNOWN_GROUP", Code::InvalidArgument),
+            Self::UnitNotAlive => ("UNIT_NOT_ALIVE", Code::InvalidArgument),
+            Self::SecondRoot => ("SECOND_ROOT", Code::InvalidArgument),
+            Self::HierarchyCycle => ("HIERARCHY_CYCLE", Code::InvalidArgument),
+            Self::LevelNotBelowParent => ("LEVEL_NOT_BELOW_PARENT", Code::InvalidArgument),
+            Self::WrongValueKind => ("WRONG_VALUE_KIND", Code::InvalidArgument),
+            Self::NumeratorAboveDenominator => ("NUMERATOR_ABOVE_DENOMINATOR", Code::InvalidArgument),
+            Self::ZeroDenominator => ("ZERO_DENOMINATOR", Code::InvalidArgument),
+            Self::PercentOutOfRange => ("PERCENT_OUT_OF_RANGE", Code::InvalidArgument),
+            Self::QualifierNotAllowed => ("QUALIFIER_NOT_ALLOWED", Code::InvalidArgument),
+            Self::MeasureNotAllowed => ("MEASURE_NOT_ALLOWED", Code::InvalidArgument),
+            Self::SeveralViolations => ("SEVERAL_VIOLATIONS", Code::InvalidArgument),
+            Self::UnitNotFound => ("UNIT_NOT_FOUND", Code::NotFound),
+            Self::IndicatorNotFound => ("INDICATOR_NOT_FOUND", Code::NotFound),
+            Self::ReportNotFound => ("REPORT_NOT_FOUND", Code::NotFound),
+            Self::ExistsWithDifferentContent => ("EXISTS_WITH_DIFFERENT_CONTENT", Code::AlreadyExists),
+            Self::KeyReusedDifferentContent => ("KEY_REUSED_DIFFERENT_CONTENT", Code::AlreadyExists),
+            Self::ReportIdentityTaken => ("REPORT_IDENTITY_TAKEN", Code::AlreadyExists),
+            Self::RevisionConflict => ("REVISION_CONFLICT", Code::Aborted),
+            Self::StoreMismatch => ("STORE_MISMATCH", Code::FailedPrecondition),
+            Self::HistoryTruncated => ("HISTORY_TRUNCATED", Code::FailedPrecondition),
+            Self::HistoryDiverged => ("HISTORY_DIVERGED", Code::FailedPrecondition),
+            Self::FutureRevision => ("FUTURE_REVISION", Code::OutOfRange),
+            Self::CatchingUp => ("CATCHING_UP", Code::Unavailable),
+            Self::NotYetVisible => ("NOT_YET_VISIBLE", Code::Unavailable),
+            Self::ShuttingDown => ("SHUTTING_DOWN", Code::Unavailable),
+            Self::SlowConsumer => ("SLOW_CONSUMER", Code::Unavailable),
+            Self::StorageFailed => ("STORAGE_FAILED", Code::Unavailable),
+            Self::Overloaded => ("OVERLOADED", Code::ResourceExhausted),
+            Self::DataCorrupt => ("DATA_CORRUPT", Code::DataLoss),
+            Self::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+            Self::Internal => ("INTERNAL", Code::Internal),
+        }
+    }
+}
+
+/// The status of a fault, with `ErrorInfo` always, `BadRequest` where fields are at fault and `RetryInfo` where a retry
+/// helps.
+pub fn status(fault: &Fault) -> Status {
+    let mut details = ErrorDetails::new();
+    let metadata: std::collections::HashMap<String, String> =
+        fault.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    details.set_error_info(fault.reason.name(), ERROR_DOMAIN, metadata);
+    if !fault.violations.is_empty() {
+        details.set_bad_request(field_violations(&fault.violations));
+    }
+    if let Retry::After(delay) = fault.reason.retry() {
+        details.set_retry_info(Some(delay));
+    }
+    let mut message = fault.message.clone();
+    if message.len() > MESSAGE_CHARS_MAX {
+        message = message.chars().take(MESSAGE_CHARS_MAX).chain(['…']).collect();
+    }
+    Status::with_error_details(fault.reason.code(), message, details)
+}
+
+/// Longer messages are cut: they travel in a header.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// The violations up to the limit of bytes; a last one counts the rest.
+fn field_violations(violations: &[Violation]) -> Vec<FieldViolation> {
+    let mut listed: Vec<FieldViolation> = Vec::new();
+    let mut bytes = 0;
+    for (index, violation) in violations.iter().enumerate() {
+        bytes += violation.path.len() + violation.message.len() + violation.reason.name().len();
+        if bytes > VIOLATION_BYTES_MAX && index > 0 {
+            let rest = violations.len() - index;
+            listed.push(FieldViolation::new("", format!("and {rest} more violations that are not listed")));
+            break;
+        }
+        let mut field = FieldViolation::new(&violation.path, &violation.message);
+        field.reason = violation.reason.name().to_owned();
+        listed.push(field);
+    }
+    listed
+}
+
+/// The reason that a status carries, if it is one of ours.
+pub fn reason_name(status: &Status) -> Option<String> {
+    status.get_details_error_info().filter(|info| info.domain == ERROR_DOMAIN).map(|info| info.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn violations_are_listed_up_to_the_limit_and_the_rest_is_counted() {
+        let violation = |index| Violation {
+            path: format!("report.observations[{index}].count"),
+            reason: Reason::WrongValueKind,
+            message: "m".repeat(200),
+        };
+        let violations: Vec<_> = (0..500).map(violation).collect();
+        let fault = Fault { violations, ..Fault::new(Reason::WrongValueKind, "500 violations") };
+        let listed = status(&fault).get_details_bad_request().unwrap().field_violations;
+        assert_eq!(listed[0].reason, "WRONG_VALUE_KIND");
+        let rest = 500 - (listed.len() - 1);
+        assert!(listed.len() > 10 && listed.len() < 30, "{}", listed.len());
+        assert_eq!(listed.last().unwrap().description, format!("and {rest} more violations that are not listed"));
+    }
+
+    #[test]
+    fn a_status_carries_its_reason_and_says_whether_a_retry_helps() {
+        let conflict = status(&Fault::new(Reason::RevisionConflict, "m").with("current_revision", 7));
+        assert_eq!(conflict.code(), Code::Aborted);
+        assert_eq!(conflict.get_details_error_info().unwrap().metadata["current_revision"], "7");
+        assert!(conflict.get_details_retry_info().is_none());
+        let busy = status(&Fault::new(Reason::Overloaded, "m"));
+        assert!(busy.get_details_retry_info().is_some());
+        assert_eq!(reason_name(&busy).as_deref(), Some("OVERLOADED"));
+    }
+}
