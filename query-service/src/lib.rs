@@ -1,1 +1,68 @@
-//! stub
+//! The query-service: follows the log of an ingest-service, folds it, and answers from the fold.
+
+pub mod apply;
+pub mod config;
+pub mod follow;
+pub mod grpc;
+pub mod index;
+pub mod query;
+pub mod view;
+
+use std::net::SocketAddr;
+
+use proto::v1::query_service_server::QueryServiceServer;
+use shared::{
+    limits::MESSAGE_BYTES_MAX,
+    serve::{self, Stop},
+};
+
+use self::{config::Config, grpc::QueryHandlers, view::View};
+
+/// Full names of the services that it offers.
+const SERVICES: [&str; 1] = ["tonghop.v1.QueryService"];
+
+/// Why the service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The settings contradict themselves.
+    #[error("{0}")]
+    Config(String),
+    /// The address cannot be used.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, std::io::Error),
+    /// Reflection cannot be built.
+    #[error("cannot describe the services: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server ended by itself.
+    #[error("the server ended: {0}")]
+    Server(#[from] tonic::transport::Error),
+}
+
+impl Error {
+    /// Exit code of the process, after `sysexits.h`: 64 settings, 69 address, 70 internal.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 64,
+            Self::Bind(..) => 69,
+            Self::Reflection(_) | Self::Server(_) => 70,
+        }
+    }
+}
+
+/// Follows and serves until `stop` is cancelled.
+///
+/// # Errors
+/// [`Error`].
+pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
+    config.server.check_listen(config.listen).map_err(Error::Config)?;
+    let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
+    let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
+    let view = View::default();
+    let handlers = QueryHandlers { view: view.clone() };
+    routes.add_service(QueryServiceServer::new(handlers).max_decoding_message_size(MESSAGE_BYTES_MAX));
+
+    tracing::info!(%address, ingest = %config.ingest, "listening");
+    stop.calls.spawn(follow::run(config.follow(), view, health.clone(), stop.clone()));
+    serve::serve(listener, routes.routes(), &config.server, health, stop).await?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! For which share of units is a flag set on a day?
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
+
+use jiff::civil::Date;
+use shared::{
+    limits::ANSWER_ROWS_MAX,
+    model::{
+        fault::{Fault, Reason},
+        ids::UnitId,
+        indicator::RollUp,
+        query::{Claim, ExpectedBasis, PublishedShare, ShareCounts, ShareQuery, ShareRow},
+        report::{Missing, Scope, Value},
+        unit::Unit,
+    },
+    registry::Registry,
+};
+
+use super::{
+    select::{self, Group},
+    unit_named,
+};
+use crate::index::{Index, Statement};
+
+/// The rows of the answer.
+///
+/// # Errors
+/// `IndicatorNotFound`, `UnitNotFound`, `MeasureNotAllowed` for an indicator that does not roll up so, `TooMany` rows.
+pub fn share(index: &Index, query: &ShareQuery) -> Result<Vec<ShareRow>, Fault> {
+    let registry = index.registry();
+    let indicator = registry.indicator(&query.indicator).ok_or_else(|| {
+        Fault::new(Reason::IndicatorNotFound, format!("indicator {} is not defined", query.indicator))
+    })?;
+    if indicator.roll_up != RollUp::ShareOfUnits {
+        let message = format!("{} is no flag of units, so it has no share of units", indicator.id);
+        return Err(Fault::new(Reason::MeasureNotAllowed, message));
+    }
+    let groups = select::groups(registry, &query.units, query.group_by, query.day)?;
+    if groups.len() > ANSWER_ROWS_MAX {
+        let message = format!(
+            "the answer would have {} rows, at most {ANSWER_ROWS_MAX} are allowed; ask for fewer units or group by a higher level",
+            groups.len()
+        );
+        return Err(Fault::new(Reason::TooMany, message));
+    }
+    let mut published = published_by_units(index, query);
+    let expected_basis =
+        if registry.is_complete_on(query.day) { ExpectedBasis::Registered } else { ExpectedBasis::Assumed };
+    let mut rows = Vec::with_capacity(groups.len());
+    for Group { row, units } in groups {
+        let (counts, contested) = count(index, query, &units);
+        let units: Vec<&UnitId> = units.iter().map(|unit| &unit.id).collect();
+        let published = published.remove(units.as_slice()).unwrap_or_default();
+        rows.push(ShareRow { unit: row, counts, expected_basis, published, contested });
+    }
+    Ok(rows)
+}
+
+fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> (ShareCounts, u32) {
+    let mut counts = ShareCounts::default();
+    let mut contested = 0;
+    for unit in units {
+        let statements = || index.own(&query.indicator, &unit.id).iter().filter(|s| holds_on(s, query.day));
+        let counting = statements().min_by_key(|statement| precedence(statement));
+        let value = counting.map(|statement| &statement.observation().value);
+        *match value {
+            Some(Value::Flag(true)) => &mut counts.yes,
+            Some(Value::Flag(false)) => &mut counts.no,
+            Some(Value::Missing(Missing::Withheld)) => &mut counts.withheld,
+            Some(Value::Missing(Missing::NotApplicable)) => &mut counts.not_applicable,
+            // Nothing else passes the checks of a flag; a kind of value to come would be no report of it.
+            _ => &mut counts.not_reported,
+        } += 1;
+        if statements().any(|statement| Some(&statement.observation().value) != value) {
+            contested += 1;
+        }
+    }
+    (counts, contested)
+}
+
+/// A flag holds on the days of its period, but not after its publication, unless it looks ahead.
+fn holds_on(statement: &Statement, day: Date) -> bool {
+    let published_on = statement.report().source.published_on;
+    let is_known = published_on.is_none_or(|published_on| day <= published_on);
+    statement.speaks_of(day) && (is_known || statement.observation().basis.looks_ahead())
+}
+
+/// Of several statements the least counts: fewer days, then later published, then the later version.
+fn precedence(statement: &Statement) -> impl Ord + use<> {
+    let days = statement.report().period.span().day_count();
+    (days.is_none(), days, Reverse(statement.report().source.published_on), Reverse(statement.source.revision))
+}
+
+/// The shares that reports publish for that day, by exactly the units that they speak of.
+fn published_by_units<'a>(index: &'a Index, query: &ShareQuery) -> HashMap<Vec<&'a UnitId>, Vec<PublishedShare>> {
+    let mut by_units: HashMap<Vec<&UnitId>, Vec<PublishedShare>> = HashMap::new();
+    for statement in index.below(&query.indicator).filter(|statement| statement.speaks_of(query.day)) {
+        let claim = match &statement.observation().value {
+            Value::Percent(percent) => Claim::Percent(*percent),
+            Value::Ratio(ratio) => Claim::Ratio(*ratio),
+            _ => continue,
+        };
+        if let Some(units) = denoted(index.registry(), statement, query.day) {
+            by_units.entry(units).or_default().push(published(statement, claim.clone()));
+        }
+    }
+    for claims in by_units.values_mut() {
+        claims.sort_by_key(|claim| (claim.report, claim.unit.clone()));
+    }
+    by_units
+}
+
+/// The set of units that a share published by a report speaks of, in the order of their ids.
+fn denoted<'a>(registry: &'a Registry, statement: &Statement, day: Date) -> Option<Vec<&'a UnitId>> {
+    let unit = unit_named(registry, &statement.report().unit).ok()?;
+    let units: BTreeSet<&UnitId> = match statement.observation().scope {
+        Scope::Own => return None,
+        Scope::Children => registry.children_on(&unit.id, day).map(|unit| &unit.id).collect(),
+        Scope::Subtree => registry.subtree_on(unit, day).map(|unit| &unit.id).collect(),
+    };
+    Some(units.into_iter().collect())
+}
+
+fn published(statement: &Statement, claim: Claim) -> PublishedShare {
+    let (report, observation) = (statement.report(), statement.observation());
+    PublishedShare {
+        claim,
+        qualifier: observation.qualifier,
+        basis: observation.basis,
+        unit: report.unit.clone(),
+        report: report.name,
+        period: report.period.written().to_owned(),
+        published_on: report.source.published_on,
+    }
+}
