@@ -1,1 +1,13 @@
-//! stub
+//! End-to-end tests: the real processes, on free ports, over temporary directories.
+
+mod answers;
+mod crash;
+mod feed;
+mod naive;
+mod readme;
+mod restart;
+mod share;
+mod submit;
+mod support;
+mod surface;
+mod tidy;

@@ -266,3 +266,12 @@ fn build() -> PathBuf {
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is in the workspace")
 }
+
+/// What a service prints when it is asked for help.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn help(name: &str) -> String {
+    let output = Command::new(binary(name)).arg("--help").output().expect("the service can be started");
+    String::from_utf8(output.stdout).expect("help is text")
+}

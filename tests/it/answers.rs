@@ -1,0 +1,149 @@
+//! What the register and the five reports answer.
+
+use serde_json::{Value, json};
+use tests::{fixtures, harness::Pair, json::call};
+
+async fn share(pair: &Pair, request: Value) -> Value {
+    call(pair.query.channel(), "tonghop.v1.QueryService/GetShare", &request).await.unwrap()
+}
+
+fn the_row(answer: &Value) -> &Value {
+    let rows = answer["shares"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{answer}");
+    &rows[0]
+}
+
+/// Checks some fields of a row; `null` means that the field is absent.
+fn assert_has(row: &Value, expected: Value) {
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(row.get(field).unwrap_or(&Value::Null), value, "{field} of {row}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_headline_questions_are_answered_on_the_real_input() {
+    let pair = Pair::start();
+    let revision = fixtures::load(pair.ingest.channel(), |_, _| {}).await.unwrap();
+    let communes = json!({"under": "district-171", "level": "COMMUNE"});
+    let committee = |on: &str| {
+        json!({"indicator": "secretary_chairs_peoples_committee", "units": communes, "on": on, "at_least_revision": revision})
+    };
+
+    // Bản Ngoại, term 2015–2020.
+    let answer = share(&pair, committee("2017-08-17")).await;
+    assert_has(the_row(&answer), json!({
+        "unit": "district-171", "name": "Huyện Đại Từ", "yes": 1, "no": 0, "notReported": 26, "withheld": 0,
+        "notApplicable": 0, "expected": 27, "share": "1.000000", "lower": "0.037037", "upper": "1.000000",
+        "expectedBasis": "ASSUMED", "contested": 0, "published": null,
+    }));
+    assert_has(&answer["meta"], json!({
+        "revision": revision.to_string(), "boundariesOn": "2017-08-17", "semanticsVersion": 1,
+    }));
+    assert!(answer["meta"]["storeId"].is_string() && answer["meta"]["knownAt"].is_string());
+
+    // Đức Lương, term 2005–2010; nobody between the two terms.
+    let answer = share(&pair, committee("2008-01-01")).await;
+    assert_has(the_row(&answer), json!({"yes": 1, "no": 0, "notReported": 26, "share": "1.000000"}));
+    let answer = share(&pair, committee("2012-01-01")).await;
+    assert_has(the_row(&answer), json!({"yes": 0, "no": 0, "notReported": 27, "share": null, "lower": "0.000000", "upper": "1.000000"}));
+    // A state is not carried on after its report was published.
+    let answer = share(&pair, committee("2017-08-18")).await;
+    assert_has(the_row(&answer), json!({"yes": 0, "notReported": 27}));
+    // From the day on which the register is complete, the expected units are registered ones.
+    let answer = share(&pair, committee("2025-06-30")).await;
+    assert_has(the_row(&answer), json!({"expected": 27, "expectedBasis": "REGISTERED"}));
+
+    let council = |rest: Value| {
+        let mut request = json!({"indicator": "secretary_chairs_peoples_council", "on": "2017-08-17"});
+        request.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        request
+    };
+    let answer = share(&pair, council(json!({"units": communes}))).await;
+    let row = the_row(&answer);
+    assert_has(row, json!({"share": null, "lower": "0.000000", "upper": "1.000000", "notReported": 27, "expected": 27}));
+    let published = row["published"].as_array().unwrap();
+    assert_eq!(published.len(), 1);
+    assert_has(&published[0], json!({
+        "percent": "90", "unit": "district-171", "period": "2010-01-01/2020-12-31", "publishedOn": "2017-08-17",
+    }));
+    // The claim is about all communes together: a row of some of them does not show it.
+    let answer = share(&pair, council(json!({"units": {"ids": ["commune-05776", "commune-05800"]}}))).await;
+    assert_has(the_row(&answer), json!({"expected": 2, "published": null, "unit": null}));
+    // Grouped by district, the row of Đại Từ is about exactly its communes again.
+    let answer = share(&pair, council(json!({"units": {"under": "province-19", "level": "COMMUNE"}, "group_by": "DISTRICT"}))).await;
+    let rows = answer["shares"].as_array().unwrap();
+    let with_claim: Vec<&Value> = rows.iter().filter(|row| row.get("published").is_some()).map(|row| &row["unit"]).collect();
+    assert_eq!(with_claim, ["district-171"]);
+
+    let answer = share(&pair, council(json!({"units": {"under": "vn", "level": "DISTRICT"}, "group_by": "PROVINCE"}))).await;
+    let rows = answer["shares"].as_array().unwrap();
+    assert_eq!(rows.len(), 63);
+    let sum = |field: &str| rows.iter().map(|row| row[field].as_i64().unwrap()).sum::<i64>();
+    assert_eq!((sum("expected"), sum("yes"), sum("no"), sum("notReported")), (696, 1, 0, 695));
+    for row in rows {
+        let yes = if row["unit"] == "province-19" { 1 } else { 0 };
+        assert_has(row, json!({"yes": yes, "no": 0, "withheld": 0, "notApplicable": 0}));
+    }
+    assert!(rows.windows(2).all(|pair| pair[0]["unit"].as_str() < pair[1]["unit"].as_str()), "rows in the order of ids");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_reported_comes_back_as_it_went_in() {
+    let pair = Pair::start();
+    fixtures::load(pair.ingest.channel(), |_, _| {}).await.unwrap();
+    // Submitted once more only to learn the names: the answer is the next version of the same report.
+    for file in fixtures::REPORT_FILES {
+        for request in fixtures::reports(file) {
+            let sent = request.report.clone().unwrap();
+            let receipt = pair.reports().submit_report(request).await.unwrap().into_inner().report.unwrap();
+            assert_eq!(receipt.version, 2, "{file}");
+            let first = proto::v1::GetReportRequest { name: receipt.name, version: 1 };
+            let stored = pair.reports().get_report(first).await.unwrap().into_inner().report.unwrap();
+            assert_eq!(stored.observations, sent.observations, "{file}");
+            assert_eq!((stored.unit, stored.organ, stored.period, stored.source), (sent.unit, sent.organ, sent.period, sent.source));
+        }
+    }
+    let mut registry = pair.registry();
+    let known = fixtures::units();
+    let mut listed = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = proto::v1::ListUnitsRequest { page_size: 777, page_token, ..Default::default() };
+        let page = registry.list_units(request).await.unwrap().into_inner();
+        listed.extend(page.units);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let mut expected = known;
+    expected.sort_by(|a, b| a.id.cmp(&b.id));
+    assert_eq!(listed, expected);
+    let query = proto::v1::QueryServiceGetUnitRequest { id: "district-171".into(), at_least_revision: None };
+    let unit = pair.queries().get_unit(query).await.unwrap().into_inner().unit.unwrap();
+    assert_eq!(unit.name, "Huyện Đại Từ");
+}
+
+/// Every fact of the articles is either in a report, with its figure, or listed with the reason why not yet.
+#[test]
+fn every_fact_is_in_a_report_or_listed_with_its_reason() {
+    let table = std::fs::read_to_string(fixtures::path("facts.tsv")).unwrap();
+    let not_yet = std::fs::read_to_string(fixtures::path("facts_not_yet.md")).unwrap();
+    let mut fitted = std::collections::BTreeSet::new();
+    for line in table.lines().skip(1) {
+        let [fact, file, report, index, indicator] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let file = file.trim_start_matches("reports/").trim_end_matches(".json");
+        let reports = fixtures::reports(file);
+        let report = reports[report.parse::<usize>().unwrap()].report.as_ref().unwrap();
+        assert_eq!(report.observations[index.parse::<usize>().unwrap()].indicator, indicator, "{fact}");
+        fitted.insert(fact.to_owned());
+    }
+    let listed: std::collections::BTreeSet<String> = not_yet
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(' ').next())
+        .filter(|word| word.len() == 5 && word.starts_with('F') && word.as_bytes()[2] == b'-')
+        .map(str::to_owned)
+        .collect();
+    assert!(fitted.is_disjoint(&listed));
+    assert_eq!(fitted.len() + listed.len(), 161);
+}

@@ -1,0 +1,116 @@
+//! What a stranger meets first: --help, reflection, health, deadlines.
+
+use proto::v1::QueryServiceGetUnitRequest;
+use tests::harness::{FREE_PORT, Pair, Service};
+use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+use crate::support::{flag_report, reason, small_world, submit};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_speaks_for_every_service() {
+    let pair = Pair::start();
+    small_world(&pair).await;
+    crate::support::yes_and_no(&pair, 1).await;
+    let services = [
+        (&pair.ingest, &["", "tonghop.v1.RegistryService", "tonghop.v1.IngestService", "tonghop.v1.FeedService"][..]),
+        (&pair.query, &["", "tonghop.v1.QueryService"][..]),
+    ];
+    for (process, names) in services {
+        let mut health = HealthClient::new(process.channel());
+        for name in names {
+            let answer = health.check(HealthCheckRequest { service: (*name).to_owned() }).await.unwrap();
+            assert_eq!(answer.into_inner().status, 1, "{name}");
+        }
+        let unknown = health.check(HealthCheckRequest { service: "nobody".to_owned() }).await.unwrap_err();
+        assert_eq!(unknown.code(), Code::NotFound);
+    }
+}
+
+#[test]
+fn help_documents_every_setting_with_its_variable_and_default() {
+    for name in ["ingest-service", "query-service"] {
+        let help = tests::harness::help(name);
+        let flags: Vec<&str> = help.lines().filter(|line| line.trim_start().starts_with("--")).collect();
+        assert!(flags.len() >= 7, "{help}");
+        for (flag, variable) in [("--listen", "TONGHOP_LISTEN"), ("--log", "TONGHOP_LOG"), ("--drain-ms-max", "TONGHOP_DRAIN_MS_MAX")] {
+            assert!(help.contains(flag) && help.contains(&format!("[env: {variable}=")), "{flag}: {help}");
+        }
+        let switches = ["--allow-plaintext", "--store-id"];
+        for flag in flags.iter().filter(|flag| !switches.iter().any(|switch| flag.contains(switch))) {
+            let flag = flag.split_whitespace().next().unwrap();
+            let section = help.split(flag).nth(1).unwrap().split("\n      --").next().unwrap();
+            assert!(section.contains("[env: TONGHOP_") && section.contains("[default: "), "{flag}: {section}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_takes_too_long_is_answered_with_deadline_exceeded() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let arguments = ["--data", data, "--listen", FREE_PORT, "--deadline-ms-max", "0"];
+    let ingest = Service::start("ingest-service", &arguments).unwrap();
+    let query = tests::harness::start_query(&ingest.uri(), FREE_PORT);
+    let pair = Pair { directory, ingest, query };
+    // No write is on disk in no time.
+    let late = submit(&pair, flag_report("c0", "t", true)).await.unwrap_err();
+    assert!(matches!(late.code(), Code::DeadlineExceeded | Code::InvalidArgument), "{late}");
+    let units = proto::v1::RegisterUnitsRequest {
+        units: vec![crate::support::unit("vn", proto::v1::unit::Level::Country, "")],
+        ..Default::default()
+    };
+    let late = pair.registry().register_units(units).await.unwrap_err();
+    assert_eq!((late.code(), reason(&late).as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_does_not_come_is_answered_with_not_yet_visible() {
+    let directory = tempfile::tempdir().unwrap();
+    let ingest = tests::harness::start_ingest(directory.path(), FREE_PORT);
+    let arguments = ["--ingest", &ingest.uri(), "--listen", FREE_PORT, "--deadline-ms-max", "300"];
+    let query = Service::start("query-service", &arguments).unwrap();
+    let pair = Pair { directory, ingest, query };
+    small_world(&pair).await;
+    let request = QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: Some(999) };
+    let late = pair.queries().get_unit(request).await.unwrap_err();
+    assert_eq!((late.code(), reason(&late).as_str()), (Code::Unavailable, "NOT_YET_VISIBLE"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_make_no_sense_are_told_what_to_do() {
+    use proto::v1::{GetShareRequest, UnitSelector};
+    let pair = Pair::start();
+    small_world(&pair).await;
+    let indicators = vec![crate::support::indicator("members", proto::v1::indicator::ValueKind::Count)];
+    let define = proto::v1::DefineIndicatorsRequest { indicators, ..Default::default() };
+    let revision = pair.registry().define_indicators(define).await.unwrap().into_inner().revision;
+    let under = |unit: &str| Some(UnitSelector { under: unit.into(), ..Default::default() });
+    let good = GetShareRequest {
+        indicator: "flag".into(),
+        units: under("d"),
+        on: "2017-06-30".into(),
+        at_least_revision: Some(revision),
+        ..Default::default()
+    };
+    crate::support::yes_and_no(&pair, revision).await;
+    let cases = [
+        (GetShareRequest { indicator: "unheard_of".into(), ..good.clone() }, Code::NotFound, "INDICATOR_NOT_FOUND"),
+        (GetShareRequest { indicator: "members".into(), ..good.clone() }, Code::InvalidArgument, "MEASURE_NOT_ALLOWED"),
+        (GetShareRequest { units: under("nowhere"), ..good.clone() }, Code::NotFound, "UNIT_NOT_FOUND"),
+        (GetShareRequest { units: None, ..good.clone() }, Code::InvalidArgument, "REQUIRED_FIELD_MISSING"),
+        (GetShareRequest { group_by: "PARISH".into(), ..good.clone() }, Code::InvalidArgument, "UNKNOWN_GROUP"),
+        (GetShareRequest { on: "2017-02-30".into(), ..good.clone() }, Code::InvalidArgument, "INVALID_DATE"),
+        (GetShareRequest { on: String::new(), ..good.clone() }, Code::InvalidArgument, "REQUIRED_FIELD_MISSING"),
+        (GetShareRequest { period: "2017".into(), ..good.clone() }, Code::InvalidArgument, "CONFLICTING_FIELDS"),
+        (GetShareRequest { on: String::new(), period: "2017/..".into(), ..good.clone() }, Code::InvalidArgument, "INVALID_PERIOD"),
+        (GetShareRequest { at_least_revision: Some(-1), ..good.clone() }, Code::InvalidArgument, "INVALID_NUMBER"),
+    ];
+    for (request, code, expected) in cases {
+        let refused = pair.queries().get_share(request.clone()).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (code, expected), "{request:?}");
+    }
+    let by_period = GetShareRequest { on: String::new(), period: "2017-Q2".into(), ..good.clone() };
+    let same = pair.queries().get_share(good).await.unwrap().into_inner();
+    assert_eq!(pair.queries().get_share(by_period).await.unwrap().into_inner().shares, same.shares);
+}
