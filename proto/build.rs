@@ -25,8 +25,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out, descriptor_set)?;
 
     // Sorted maps: the encoded bytes of a report are hashed, so their order must not be left to chance.
-    tonic_prost_build::configure()
-        .btree_map(".")
-        .compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

@@ -79,9 +79,11 @@ enum Message {
     Stop,
 }
 
+type Outcome = Result<Receipt, Fault>;
+
 struct Job {
     work: Work,
-    reply: oneshot::Sender<Result<Receipt, Fault>>,
+    reply: oneshot::Sender<Outcome>,
 }
 
 /// Hands work to the writer and shows what is durable. Cheap to clone.
@@ -133,9 +135,10 @@ pub fn start(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<(Submitter, Wri
         // Nobody listens only when the process is ending anyway.
         let _ = failed_sender.send(error);
     };
-    let thread = std::thread::Builder::new().name("writer".to_owned()).spawn(run).map_err(|error| {
-        LogError::Storage(format!("the writer cannot be started: {error}"))
-    })?;
+    let thread = std::thread::Builder::new()
+        .name("writer".to_owned())
+        .spawn(run)
+        .map_err(|error| LogError::Storage(format!("the writer cannot be started: {error}")))?;
     Ok((Submitter { queue: queue.clone(), published }, Writer { durable, queue, failed, thread }))
 }
 
@@ -221,7 +224,7 @@ struct WriteLoop {
 struct Group {
     records: Vec<Record>,
     bytes: usize,
-    replies: Vec<(oneshot::Sender<Result<Receipt, Fault>>, Result<Receipt, Fault>)>,
+    replies: Vec<(oneshot::Sender<Outcome>, Outcome)>,
 }
 
 impl WriteLoop {
@@ -259,7 +262,7 @@ impl WriteLoop {
         }
     }
 
-    fn decide(&mut self, work: &Work, group: &mut Group) -> Result<Receipt, Fault> {
+    fn decide(&mut self, work: &Work, group: &mut Group) -> Outcome {
         let decision = decide::decide(&self.state, work)?;
         let (changes, request, validate_only) = match decision {
             Decision::There(revision) => return Ok(Receipt::There(revision)),

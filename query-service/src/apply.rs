@@ -115,7 +115,8 @@ mod tests {
     fn records(store: StoreId, count: u64) -> Vec<Record> {
         let mut last = genesis(store);
         let record = |revision: u64| {
-            let day = jiff::civil::date(2000, 1, 1).checked_add(jiff::Span::new().days(i64::try_from(revision).unwrap()));
+            let day =
+                jiff::civil::date(2000, 1, 1).checked_add(jiff::Span::new().days(i64::try_from(revision).unwrap()));
             let entry = Entry {
                 revision: Revision::from(revision),
                 record_time: jiff::Timestamp::UNIX_EPOCH,

@@ -208,5 +208,10 @@ fn refused(fault: &ApplyFault) -> Broken {
 fn refusal(reason: Reason, detail: &str) -> Fault {
     // The caller cannot mend this; the code for a state that somebody has to mend first is the same for all of them.
     let reason = if reason == Reason::FutureRevision { Reason::HistoryTruncated } else { reason };
-    Fault::new(reason, format!("this service cannot follow its log: {detail}; point it at its store, or restart it to follow this one"))
+    Fault::new(
+        reason,
+        format!(
+            "this service cannot follow its log: {detail}; point it at its store, or restart it to follow this one"
+        ),
+    )
 }

@@ -1,18 +1,18 @@
 //! Handlers: convert, call, convert.
 
+use jiff::civil::Date;
 use proto::v1::{
     GetShareRequest, GetShareResponse, QueryServiceGetUnitRequest, QueryServiceGetUnitResponse,
     query_service_server::QueryService,
 };
-use jiff::civil::Date;
 use shared::{
     call::Deadline,
     convert::query as door,
     model::{fault::Fault, query::Meta},
     status::status,
 };
-use tonic::{Request, Response, Status};
 use tokio::time::Instant;
+use tonic::{Request, Response, Status};
 
 use crate::{
     query,

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use shared::{
-    model::{
-        fault::{Fault, Reason},
-        log::{Revision, StoreId},
-    },
+use shared::model::{
+    fault::{Fault, Reason},
+    log::{Revision, StoreId},
 };
 use tokio::{sync::watch, time::Instant};
 

@@ -166,4 +166,73 @@ mod tests {
             assert_eq!(grpc_timeout(bad), None, "{bad}");
         }
     }
+
+    type Answer = Result<Response<Body>, std::convert::Infallible>;
+
+    async fn answer<F: Future<Output = Answer> + Send + 'static>(
+        deadline_ms: u64,
+        request: Request<Body>,
+        handler: impl Fn(Request<Body>) -> F + Clone + Send + 'static,
+    ) -> Response<Body> {
+        let layers = tower::ServiceBuilder::new()
+            .map_response(|response: Response<_>| response.map(Body::new))
+            .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
+            .layer(CallLayer::new(Duration::from_millis(deadline_ms), TaskTracker::new()));
+        match tower::ServiceExt::oneshot(layers.service_fn(handler), request).await {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        }
+    }
+
+    fn request(path: &str, timeout: Option<&'static str>) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.uri_mut() = path.parse().unwrap();
+        if let Some(timeout) = timeout {
+            request.headers_mut().insert("grpc-timeout", HeaderValue::from_static(timeout));
+        }
+        request
+    }
+
+    fn code(answer: &Response<Body>) -> Option<tonic::Code> {
+        Status::from_header_map(answer.headers()).map(|status| status.code())
+    }
+
+    #[tokio::test]
+    async fn a_call_ends_at_the_shorter_of_both_deadlines() {
+        let never = |_| std::future::pending::<Answer>();
+        for (deadline_ms, timeout) in [(20, None), (60_000, Some("20m")), (20, Some("1H"))] {
+            let answer = answer(deadline_ms, request("/tonghop.v1.QueryService/GetShare", timeout), never).await;
+            assert_eq!(code(&answer), Some(tonic::Code::DeadlineExceeded));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_knows_its_deadline_and_a_stream_has_none() {
+        let has_deadline = |request: Request<Body>| async move {
+            let has = request.extensions().get::<Deadline>().is_some();
+            Ok(Response::builder().header("has-deadline", has.to_string()).body(Body::empty()).unwrap())
+        };
+        let unary = answer(1000, request("/tonghop.v1.QueryService/GetShare", None), has_deadline).await;
+        assert_eq!(unary.headers()["has-deadline"], "true");
+        let stream = answer(0, request("/tonghop.v1.FeedService/Follow", None), has_deadline).await;
+        assert_eq!(stream.headers()["has-deadline"], "false");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_internal() {
+        let panics =
+            |_: Request<Body>| async { if true { panic!("as if a handler had a fault") } else { unreachable!() } };
+        let answer = answer::<_>(1000, request("/tonghop.v1.QueryService/GetShare", None), panics).await;
+        assert_eq!(code(&answer), Some(tonic::Code::Internal));
+    }
+
+    #[tokio::test]
+    async fn an_answer_carries_the_request_id_that_came_or_a_new_one() {
+        let empty = |_| async { Ok(Response::new(Body::empty())) };
+        let mut given = request("/tonghop.v1.QueryService/GetShare", None);
+        given.headers_mut().insert(REQUEST_ID, HeaderValue::from_static("mine"));
+        assert_eq!(answer(1000, given, empty).await.headers()[REQUEST_ID], "mine");
+        let new = answer(1000, request("/tonghop.v1.QueryService/GetShare", None), empty).await;
+        assert!(Uuid::try_parse(new.headers()[REQUEST_ID].to_str().unwrap()).is_ok());
+    }
 }

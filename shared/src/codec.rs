@@ -115,3 +115,6 @@ pub fn decode(record: &Record) -> Result<Entry, RecordFault> {
         Err(RecordFault::Gap { expected: revision, actual: entry.revision })
     }
 }
+
+#[cfg(test)]
+mod tests;

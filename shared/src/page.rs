@@ -44,8 +44,11 @@ impl PageRequest {
         }
         self.read_token(store).filter(|cursor| cursor.snapshot <= newest).ok_or_else(|| {
             let message = "is not a token of this query; start again without a token";
-            let violation =
-                Violation { path: "page_token".to_owned(), reason: Reason::InvalidPageToken, message: message.to_owned() };
+            let violation = Violation {
+                path: "page_token".to_owned(),
+                reason: Reason::InvalidPageToken,
+                message: message.to_owned(),
+            };
             let mut fault = Fault::new(Reason::InvalidPageToken, format!("page_token: {message}"));
             fault.violations.push(violation);
             fault

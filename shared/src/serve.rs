@@ -1,16 +1,12 @@
 //! A gRPC server as both services run it: limits, health, reflection, calls around which [`crate::call`] stands, and an
 //! end that is bounded in time.
 
-use std::{
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
-    body::Body,
     service::{Routes, RoutesBuilder},
     transport::Server,
 };
@@ -109,7 +105,6 @@ pub async fn serve(
 ) -> Result<(), tonic::transport::Error> {
     let layers = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked))
-        .map_response(|response: http::Response<_>| response.map(Body::new))
         .layer(CallLayer::new(config.deadline_max(), stop.calls.clone()))
         .into_inner();
     // The defaults leave a connection that sends broken headers unlimited.

@@ -25,27 +25,34 @@ async fn the_headline_questions_are_answered_on_the_real_input() {
     let pair = Pair::start();
     let revision = fixtures::load(pair.ingest.channel(), |_, _| {}).await.unwrap();
     let communes = json!({"under": "district-171", "level": "COMMUNE"});
-    let committee = |on: &str| {
-        json!({"indicator": "secretary_chairs_peoples_committee", "units": communes, "on": on, "at_least_revision": revision})
-    };
+    let committee = |on: &str| json!({"indicator": "secretary_chairs_peoples_committee", "units": communes, "on": on, "at_least_revision": revision});
 
     // Bản Ngoại, term 2015–2020.
     let answer = share(&pair, committee("2017-08-17")).await;
-    assert_has(the_row(&answer), json!({
-        "unit": "district-171", "name": "Huyện Đại Từ", "yes": 1, "no": 0, "notReported": 26, "withheld": 0,
-        "notApplicable": 0, "expected": 27, "share": "1.000000", "lower": "0.037037", "upper": "1.000000",
-        "expectedBasis": "ASSUMED", "contested": 0, "published": null,
-    }));
-    assert_has(&answer["meta"], json!({
-        "revision": revision.to_string(), "boundariesOn": "2017-08-17", "semanticsVersion": 1,
-    }));
+    assert_has(
+        the_row(&answer),
+        json!({
+            "unit": "district-171", "name": "Huyện Đại Từ", "yes": 1, "no": 0, "notReported": 26, "withheld": 0,
+            "notApplicable": 0, "expected": 27, "share": "1.000000", "lower": "0.037037", "upper": "1.000000",
+            "expectedBasis": "ASSUMED", "contested": 0, "published": null,
+        }),
+    );
+    assert_has(
+        &answer["meta"],
+        json!({
+            "revision": revision.to_string(), "boundariesOn": "2017-08-17", "semanticsVersion": 1,
+        }),
+    );
     assert!(answer["meta"]["storeId"].is_string() && answer["meta"]["knownAt"].is_string());
 
     // Đức Lương, term 2005–2010; nobody between the two terms.
     let answer = share(&pair, committee("2008-01-01")).await;
     assert_has(the_row(&answer), json!({"yes": 1, "no": 0, "notReported": 26, "share": "1.000000"}));
     let answer = share(&pair, committee("2012-01-01")).await;
-    assert_has(the_row(&answer), json!({"yes": 0, "no": 0, "notReported": 27, "share": null, "lower": "0.000000", "upper": "1.000000"}));
+    assert_has(
+        the_row(&answer),
+        json!({"yes": 0, "no": 0, "notReported": 27, "share": null, "lower": "0.000000", "upper": "1.000000"}),
+    );
     // A state is not carried on after its report was published.
     let answer = share(&pair, committee("2017-08-18")).await;
     assert_has(the_row(&answer), json!({"yes": 0, "notReported": 27}));
@@ -60,22 +67,32 @@ async fn the_headline_questions_are_answered_on_the_real_input() {
     };
     let answer = share(&pair, council(json!({"units": communes}))).await;
     let row = the_row(&answer);
-    assert_has(row, json!({"share": null, "lower": "0.000000", "upper": "1.000000", "notReported": 27, "expected": 27}));
+    assert_has(
+        row,
+        json!({"share": null, "lower": "0.000000", "upper": "1.000000", "notReported": 27, "expected": 27}),
+    );
     let published = row["published"].as_array().unwrap();
     assert_eq!(published.len(), 1);
-    assert_has(&published[0], json!({
-        "percent": "90", "unit": "district-171", "period": "2010-01-01/2020-12-31", "publishedOn": "2017-08-17",
-    }));
+    assert_has(
+        &published[0],
+        json!({
+            "percent": "90", "unit": "district-171", "period": "2010-01-01/2020-12-31", "publishedOn": "2017-08-17",
+        }),
+    );
     // The claim is about all communes together: a row of some of them does not show it.
     let answer = share(&pair, council(json!({"units": {"ids": ["commune-05776", "commune-05800"]}}))).await;
     assert_has(the_row(&answer), json!({"expected": 2, "published": null, "unit": null}));
     // Grouped by district, the row of Đại Từ is about exactly its communes again.
-    let answer = share(&pair, council(json!({"units": {"under": "province-19", "level": "COMMUNE"}, "group_by": "DISTRICT"}))).await;
+    let answer =
+        share(&pair, council(json!({"units": {"under": "province-19", "level": "COMMUNE"}, "group_by": "DISTRICT"})))
+            .await;
     let rows = answer["shares"].as_array().unwrap();
-    let with_claim: Vec<&Value> = rows.iter().filter(|row| row.get("published").is_some()).map(|row| &row["unit"]).collect();
+    let with_claim: Vec<&Value> =
+        rows.iter().filter(|row| row.get("published").is_some()).map(|row| &row["unit"]).collect();
     assert_eq!(with_claim, ["district-171"]);
 
-    let answer = share(&pair, council(json!({"units": {"under": "vn", "level": "DISTRICT"}, "group_by": "PROVINCE"}))).await;
+    let answer =
+        share(&pair, council(json!({"units": {"under": "vn", "level": "DISTRICT"}, "group_by": "PROVINCE"}))).await;
     let rows = answer["shares"].as_array().unwrap();
     assert_eq!(rows.len(), 63);
     let sum = |field: &str| rows.iter().map(|row| row[field].as_i64().unwrap()).sum::<i64>();
@@ -84,7 +101,10 @@ async fn the_headline_questions_are_answered_on_the_real_input() {
         let yes = if row["unit"] == "province-19" { 1 } else { 0 };
         assert_has(row, json!({"yes": yes, "no": 0, "withheld": 0, "notApplicable": 0}));
     }
-    assert!(rows.windows(2).all(|pair| pair[0]["unit"].as_str() < pair[1]["unit"].as_str()), "rows in the order of ids");
+    assert!(
+        rows.windows(2).all(|pair| pair[0]["unit"].as_str() < pair[1]["unit"].as_str()),
+        "rows in the order of ids"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -100,7 +120,10 @@ async fn what_was_reported_comes_back_as_it_went_in() {
             let first = proto::v1::GetReportRequest { name: receipt.name, version: 1 };
             let stored = pair.reports().get_report(first).await.unwrap().into_inner().report.unwrap();
             assert_eq!(stored.observations, sent.observations, "{file}");
-            assert_eq!((stored.unit, stored.organ, stored.period, stored.source), (sent.unit, sent.organ, sent.period, sent.source));
+            assert_eq!(
+                (stored.unit, stored.organ, stored.period, stored.source),
+                (sent.unit, sent.organ, sent.period, sent.source)
+            );
         }
     }
     let mut registry = pair.registry();

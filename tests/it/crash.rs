@@ -31,7 +31,11 @@ type Acknowledged = Arc<Mutex<HashMap<String, i64>>>;
 async fn client(channel: Channel, number: usize, acknowledged: Acknowledged, stop: Arc<AtomicBool>) {
     let mut reports = IngestServiceClient::new(channel);
     for sequence in 0.. {
-        let report = flag_report(&format!("c{}", number % 5), &format!("{number}/{sequence}"), (number + sequence) % 3 != 0);
+        let report = flag_report(
+            &format!("c{}", number % 5),
+            &format!("{number}/{sequence}"),
+            !(number + sequence).is_multiple_of(3),
+        );
         let request = SubmitReportRequest { request_id: Uuid::now_v7().to_string(), ..report };
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -46,7 +50,8 @@ async fn client(channel: Channel, number: usize, acknowledged: Acknowledged, sto
                 }
                 // The connection broke, or the outcome is not known: the same again, under the same id.
                 Err(status) => {
-                    let codes = [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal, Code::DeadlineExceeded];
+                    let codes =
+                        [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal, Code::DeadlineExceeded];
                     assert!(codes.contains(&status.code()), "{status}");
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }

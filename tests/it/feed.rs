@@ -1,9 +1,10 @@
 //! The feed: order, resumption, refusals.
 
-use proto::v1::{
-    Entry, FollowRequest, follow_response::{Message, Opened, Record},
-};
 use prost::Message as _;
+use proto::v1::{
+    Entry, FollowRequest,
+    follow_response::{Message, Opened, Record},
+};
 use tests::harness::Pair;
 use tonic::Code;
 

@@ -209,7 +209,9 @@ fn backwards(day: &str) -> String {
     if day.is_empty() {
         return "~".to_owned();
     }
-    day.chars().map(|c| if let Some(digit) = c.to_digit(10) { char::from_digit(9 - digit, 10).unwrap() } else { c }).collect()
+    day.chars()
+        .map(|c| if let Some(digit) = c.to_digit(10) { char::from_digit(9 - digit, 10).unwrap() } else { c })
+        .collect()
 }
 
 /// part / whole with six digits, half up, by long division.

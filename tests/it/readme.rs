@@ -75,7 +75,8 @@ async fn the_examples_of_the_readme_print_what_it_shows() {
         let sent: Value = serde_json::from_str(&request).unwrap();
         let answered = if has_grpcurl {
             let address = service.address().to_string();
-            let printed = Command::new("grpcurl").args(["-plaintext", "-d", &request, &address, &method]).output().unwrap();
+            let printed =
+                Command::new("grpcurl").args(["-plaintext", "-d", &request, &address, &method]).output().unwrap();
             assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
             serde_json::from_slice(&printed.stdout).unwrap()
         } else {

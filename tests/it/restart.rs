@@ -120,7 +120,8 @@ async fn sigterm_ends_open_feeds_with_where_to_resume_and_loses_nothing() {
     small_world(&pair).await;
     let revision = submit(&pair, flag_report("c0", "t", true)).await.unwrap().revision.unwrap();
     let mut feed = pair.feed().follow(FollowRequest::default()).await.unwrap().into_inner();
-    let mut watch = HealthClient::new(pair.ingest.channel()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let mut watch =
+        HealthClient::new(pair.ingest.channel()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status, 1, "SERVING");
 
     pair.ingest.tell_to_end();

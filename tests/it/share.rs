@@ -1,8 +1,8 @@
 //! The share against the naive fold of the log, on random registries, reports and questions.
 
 use proto::v1::{
-    DefineIndicatorsRequest, GetShareRequest, Observation, RegisterUnitsRequest, Report, Source, SubmitReportRequest, Unit,
-    UnitSelector,
+    DefineIndicatorsRequest, GetShareRequest, Observation, RegisterUnitsRequest, Report, Source, SubmitReportRequest,
+    Unit, UnitSelector,
     indicator::ValueKind,
     observation::{Basis, Missing, Ratio, Scope, Value},
     unit::Level,
@@ -98,7 +98,9 @@ async fn fill(pair: &Pair, random: &mut StdRng, units: &[Unit], flag: &str) -> i
     let mut names: Vec<String> = Vec::new();
     for number in 0..random.random_range(10..60) {
         let mut report = report(random, units, flag, number);
-        if random.random_bool(0.2) && let Some(name) = names.choose(random) {
+        if random.random_bool(0.2)
+            && let Some(name) = names.choose(random)
+        {
             report.name = name.clone();
         }
         let request = SubmitReportRequest { report: Some(report), ..Default::default() };
@@ -120,7 +122,17 @@ async fn fill(pair: &Pair, random: &mut StdRng, units: &[Unit], flag: &str) -> i
 
 fn report(random: &mut StdRng, units: &[Unit], flag: &str, number: usize) -> Report {
     let periods = [
-        "2010", "2012", "2012-S1", "2012-Q2", "2012-06", "2012-06-15", "2010/2016", "2014-02/2014-04", "../2013", "2012/..", "2016-Q4",
+        "2010",
+        "2012",
+        "2012-S1",
+        "2012-Q2",
+        "2012-06",
+        "2012-06-15",
+        "2010/2016",
+        "2014-02/2014-04",
+        "../2013",
+        "2012/..",
+        "2016-Q4",
     ];
     let days = ["", "2012-06-20", "2013-12-31", "2016-01-01", "2020-01-01"];
     let unit = units.choose(random).unwrap().id.clone();
@@ -159,7 +171,16 @@ fn report(random: &mut StdRng, units: &[Unit], flag: &str, number: usize) -> Rep
 }
 
 fn question(random: &mut StdRng, units: &[Unit], flag: &str) -> Question {
-    let days = ["2010-01-01", "2012-06-14", "2012-06-15", "2012-06-21", "2012-12-31", "2014-03-01", "2016-12-31", "2024-01-01"];
+    let days = [
+        "2010-01-01",
+        "2012-06-14",
+        "2012-06-15",
+        "2012-06-21",
+        "2012-12-31",
+        "2014-03-01",
+        "2016-12-31",
+        "2024-01-01",
+    ];
     let levels = [Level::Province, Level::District, Level::Commune];
     let mut ids: Vec<String> = Vec::new();
     let mut under = units.choose(random).unwrap().id.clone();

@@ -1,14 +1,18 @@
 //! Submitting: receipts, repetition, versions, refusals.
 
 use proto::v1::{
-    DefineTermsRequest, GetReportRequest, ListUnitsRequest, Observation, RegisterUnitsRequest, Source, SubmitReportRequest, Term,
+    DefineTermsRequest, GetReportRequest, ListUnitsRequest, Observation, RegisterUnitsRequest, Source,
+    SubmitReportRequest, Term,
+    indicator::ValueKind,
     observation::{Missing, Money, Qualifier, Ratio, Scope, Value},
-    indicator::ValueKind, unit::Level,
+    unit::Level,
 };
 use tests::harness::Pair;
 use tonic::Code;
 
-use crate::support::{FLAG, flag_report, indicator, observation, reason, small_world, submit, unit, violations, yes_and_no};
+use crate::support::{
+    FLAG, flag_report, indicator, observation, reason, small_world, submit, unit, violations, yes_and_no,
+};
 
 const REQUEST_ID: &str = "0192d0c2-7c3e-7f00-8000-000000000001";
 
@@ -41,7 +45,8 @@ async fn repeated_and_stale_requests_are_told_apart() {
     let id = submit(&pair, id).await.unwrap_err();
     assert_eq!(violations(&id), [("request_id".to_owned(), "INVALID_UUID".to_owned())]);
 
-    let expecting = |revision| SubmitReportRequest { expected_revision: Some(revision), ..flag_report("c0", "t", false) };
+    let expecting =
+        |revision| SubmitReportRequest { expected_revision: Some(revision), ..flag_report("c0", "t", false) };
     let stale = submit(&pair, expecting(0)).await.unwrap_err();
     assert_eq!((stale.code(), reason(&stale).as_str()), (Code::Aborted, "REVISION_CONFLICT"));
     let second = submit(&pair, expecting(first.revision.unwrap())).await.unwrap();
@@ -166,7 +171,7 @@ async fn every_violation_of_a_report_is_named_and_nothing_is_stored() {
     assert_eq!(violations(&refused), expected);
 
     // What only the registry can tell, in one answer too.
-    let cases = vec![
+    let cases = [
         (observation("members", Value::Flag(true)), "flag", "WRONG_VALUE_KIND"),
         (observation("unheard_of", Value::Count(1)), "indicator", "UNKNOWN_INDICATOR"),
         (observation(FLAG, Value::Percent("90".into())), "percent", "WRONG_VALUE_KIND"),
@@ -198,7 +203,8 @@ async fn a_register_is_accepted_as_a_whole_or_not_at_all() {
         let request = RegisterUnitsRequest { units, ..Default::default() };
         pair.registry().register_units(request).await.map(|answer| answer.into_inner().revision)
     };
-    let refused = register(vec![unit("c5", Level::Commune, "d"), unit("c6", Level::Commune, "nowhere")]).await.unwrap_err();
+    let refused =
+        register(vec![unit("c5", Level::Commune, "d"), unit("c6", Level::Commune, "nowhere")]).await.unwrap_err();
     assert_eq!(violations(&refused), [("units[1].parent".to_owned(), "UNKNOWN_PARENT".to_owned())]);
     let list = ListUnitsRequest { under: "d".into(), level: Level::Commune.into(), ..Default::default() };
     let listed = pair.registry().list_units(list).await.unwrap().into_inner().units;
@@ -208,7 +214,11 @@ async fn a_register_is_accepted_as_a_whole_or_not_at_all() {
     let refused = register(vec![other]).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::AlreadyExists, "EXISTS_WITH_DIFFERENT_CONTENT"));
     let revision = register(vec![unit("c0", Level::Commune, "d")]).await.unwrap();
-    assert_eq!(register(vec![unit("c5", Level::Commune, "d")]).await.unwrap(), revision + 1, "the same again changes nothing");
+    assert_eq!(
+        register(vec![unit("c5", Level::Commune, "d")]).await.unwrap(),
+        revision + 1,
+        "the same again changes nothing"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! Words that many tests use.
 
 use proto::v1::{
-    DefineIndicatorsRequest, GetShareRequest, Indicator, Observation, RegisterUnitsRequest, Report,
-    SubmitReportRequest, SubmitReportResponse, Source, Unit, UnitSelector, indicator::{RollUp, Temporality, ValueKind},
-    observation::Value, unit::Level,
+    DefineIndicatorsRequest, GetShareRequest, Indicator, Observation, RegisterUnitsRequest, Report, Source,
+    SubmitReportRequest, SubmitReportResponse, Unit, UnitSelector,
+    indicator::{RollUp, Temporality, ValueKind},
+    observation::Value,
+    unit::Level,
 };
 use tests::harness::Pair;
 use tonic::Status;
@@ -35,11 +37,8 @@ pub fn indicator(id: &str, kind: ValueKind) -> Indicator {
 
 /// A country with one province, one district, five communes `c0` to `c4`, and a flag.
 pub async fn small_world(pair: &Pair) {
-    let mut units = vec![
-        unit("vn", Level::Country, ""),
-        unit("p", Level::Province, "vn"),
-        unit("d", Level::District, "p"),
-    ];
+    let mut units =
+        vec![unit("vn", Level::Country, ""), unit("p", Level::Province, "vn"), unit("d", Level::District, "p")];
     units.extend((0..5).map(|index| unit(&format!("c{index}"), Level::Commune, "d")));
     let request = RegisterUnitsRequest { units, complete_from: "2010-01-01".into(), ..Default::default() };
     pair.registry().register_units(request).await.unwrap();

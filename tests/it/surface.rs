@@ -27,13 +27,50 @@ async fn health_speaks_for_every_service() {
     }
 }
 
+/// Asks reflection v1 for something; v1alpha is what grpcurl asks (see the tests of the README).
+async fn reflect(
+    service: &Service,
+    ask: tonic_reflection::pb::v1::server_reflection_request::MessageRequest,
+) -> tonic_reflection::pb::v1::server_reflection_response::MessageResponse {
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, server_reflection_client::ServerReflectionClient};
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+    let mut client = ServerReflectionClient::new(service.channel());
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_knows_every_service_and_the_details_of_errors() {
+    use tonic_reflection::pb::v1::{
+        server_reflection_request::MessageRequest::{FileContainingSymbol, ListServices},
+        server_reflection_response::MessageResponse::{FileDescriptorResponse, ListServicesResponse},
+    };
+    let pair = Pair::start();
+    let ListServicesResponse(list) = reflect(&pair.ingest, ListServices(String::new())).await else {
+        panic!("no list")
+    };
+    let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for name in
+        ["tonghop.v1.RegistryService", "tonghop.v1.IngestService", "tonghop.v1.FeedService", "grpc.health.v1.Health"]
+    {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let symbols = ["tonghop.v1.QueryService", "grpc.health.v1.Health", "google.rpc.ErrorInfo", "google.rpc.BadRequest"];
+    for symbol in symbols {
+        let answer = reflect(&pair.query, FileContainingSymbol(symbol.to_owned())).await;
+        assert!(matches!(answer, FileDescriptorResponse(_)), "{symbol}");
+    }
+}
+
 #[test]
 fn help_documents_every_setting_with_its_variable_and_default() {
     for name in ["ingest-service", "query-service"] {
         let help = tests::harness::help(name);
         let flags: Vec<&str> = help.lines().filter(|line| line.trim_start().starts_with("--")).collect();
         assert!(flags.len() >= 7, "{help}");
-        for (flag, variable) in [("--listen", "TONGHOP_LISTEN"), ("--log", "TONGHOP_LOG"), ("--drain-ms-max", "TONGHOP_DRAIN_MS_MAX")] {
+        for (flag, variable) in
+            [("--listen", "TONGHOP_LISTEN"), ("--log", "TONGHOP_LOG"), ("--drain-ms-max", "TONGHOP_DRAIN_MS_MAX")]
+        {
             assert!(help.contains(flag) && help.contains(&format!("[env: {variable}=")), "{flag}: {help}");
         }
         let switches = ["--allow-plaintext", "--store-id"];
@@ -103,7 +140,11 @@ async fn questions_that_make_no_sense_are_told_what_to_do() {
         (GetShareRequest { on: "2017-02-30".into(), ..good.clone() }, Code::InvalidArgument, "INVALID_DATE"),
         (GetShareRequest { on: String::new(), ..good.clone() }, Code::InvalidArgument, "REQUIRED_FIELD_MISSING"),
         (GetShareRequest { period: "2017".into(), ..good.clone() }, Code::InvalidArgument, "CONFLICTING_FIELDS"),
-        (GetShareRequest { on: String::new(), period: "2017/..".into(), ..good.clone() }, Code::InvalidArgument, "INVALID_PERIOD"),
+        (
+            GetShareRequest { on: String::new(), period: "2017/..".into(), ..good.clone() },
+            Code::InvalidArgument,
+            "INVALID_PERIOD",
+        ),
         (GetShareRequest { at_least_revision: Some(-1), ..good.clone() }, Code::InvalidArgument, "INVALID_NUMBER"),
     ];
     for (request, code, expected) in cases {

@@ -1,9 +1,6 @@
 //! The invariants of ARCHITECTURE.md that the compiler does not check.
 
-use std::{
-    fs,
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 
 use tests::harness::workspace;
 
@@ -61,7 +58,9 @@ fn crates_depend_in_one_direction() {
     for (name, allowed) in allowed {
         let manifest = fs::read_to_string(workspace().join(name).join("Cargo.toml")).unwrap();
         for other in ["proto", "shared", "ingest-service", "query-service", "tests"] {
-            let depends = manifest.lines().any(|line| line.starts_with(&format!("{other}.workspace")) || line.starts_with(&format!("{other} =")));
+            let depends = manifest
+                .lines()
+                .any(|line| line.starts_with(&format!("{other}.workspace")) || line.starts_with(&format!("{other} =")));
             assert!(!depends || allowed.contains(&other), "{name} depends on {other}");
         }
     }
@@ -83,7 +82,18 @@ fn the_domain_and_the_folds_are_pure() {
         "query-service/src/query",
     ];
     let impure = [
-        "tonic", "prost", "proto::", "sled::", "tokio", "std::env", "std::fs", "std::net", "std::time", "Timestamp::now", "f64", "f32",
+        "tonic",
+        "prost",
+        "proto::",
+        "sled::",
+        "tokio",
+        "std::env",
+        "std::fs",
+        "std::net",
+        "std::time",
+        "Timestamp::now",
+        "f64",
+        "f32",
         "rand::",
     ];
     assert_none(&offenders(&pure, &impure, &[]));
@@ -118,8 +128,16 @@ fn only_the_log_sees_sled() {
 
 #[test]
 fn only_config_reads_the_environment_and_only_main_ends_the_process() {
-    assert_none(&offenders(&SERVICES, &["env::var", "env ="], &["shared/src/config.rs", "ingest-service/src/config.rs", "query-service/src/config.rs"]));
-    assert_none(&offenders(&SERVICES, &["process::exit", "ExitCode", "abort()"], &["ingest-service/src/main.rs", "query-service/src/main.rs"]));
+    assert_none(&offenders(
+        &SERVICES,
+        &["env::var", "env ="],
+        &["shared/src/config.rs", "ingest-service/src/config.rs", "query-service/src/config.rs"],
+    ));
+    assert_none(&offenders(
+        &SERVICES,
+        &["process::exit", "ExitCode", "abort()"],
+        &["ingest-service/src/main.rs", "query-service/src/main.rs"],
+    ));
 }
 
 #[test]
@@ -131,7 +149,14 @@ fn only_the_clock_asks_for_the_time_of_day() {
 fn errors_become_codes_in_one_place() {
     assert_none(&offenders(
         &SERVICES,
-        &["Status::new", "Status::internal", "Status::invalid_argument", "Status::not_found", "Status::unavailable", "Status::unknown"],
+        &[
+            "Status::new",
+            "Status::internal",
+            "Status::invalid_argument",
+            "Status::not_found",
+            "Status::unavailable",
+            "Status::unknown",
+        ],
         &["shared/src/status.rs"],
     ));
 }
@@ -147,7 +172,11 @@ fn mains_are_tables_of_contents() {
 #[test]
 fn nothing_is_left_unfinished() {
     let marks = ["todo!(", "unimplemented!(", "#[ignore", "dbg!("];
-    assert_none(&offenders(&["proto/src", "shared/src", "ingest-service/src", "query-service/src", "tests/src"], &marks, &[]));
+    assert_none(&offenders(
+        &["proto/src", "shared/src", "ingest-service/src", "query-service/src", "tests/src"],
+        &marks,
+        &[],
+    ));
 }
 
 #[test]

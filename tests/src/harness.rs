@@ -256,7 +256,8 @@ fn build() -> PathBuf {
         Some("release") => "release",
         _ => "dev",
     };
-    let arguments = ["build", "--quiet", "--profile", profile, "--package", "ingest-service", "--package", "query-service"];
+    let arguments =
+        ["build", "--quiet", "--profile", profile, "--package", "ingest-service", "--package", "query-service"];
     let built = Command::new(env!("CARGO")).args(arguments).current_dir(workspace()).status();
     assert!(built.expect("cargo can be run").success(), "the services cannot be built");
     directory.to_owned()

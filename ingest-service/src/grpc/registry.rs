@@ -73,9 +73,10 @@ impl RegistryService for RegistryHandlers {
     ) -> Result<Response<GetIndicatorResponse>, Status> {
         let id = door::indicator_id(&request.get_ref().id).map_err(|fault| status(&fault))?;
         let snapshot = self.submitter.snapshot();
-        let indicator = snapshot.registry.indicator(&id).map(door::indicator).ok_or_else(|| {
-            status(&Fault::new(Reason::IndicatorNotFound, format!("indicator {id} is not defined")))
-        })?;
+        let indicator =
+            snapshot.registry.indicator(&id).map(door::indicator).ok_or_else(|| {
+                status(&Fault::new(Reason::IndicatorNotFound, format!("indicator {id} is not defined")))
+            })?;
         Ok(Response::new(GetIndicatorResponse { indicator: Some(indicator) }))
     }
 
@@ -114,8 +115,7 @@ impl RegistryHandlers {
         let page = door::list_indicators(request)?;
         let snapshot = self.submitter.snapshot();
         let cursor = page.cursor(self.store, snapshot.revision)?;
-        let rows =
-            snapshot.registry.indicators_after(&cursor.after).filter(|row| row.revision <= cursor.snapshot);
+        let rows = snapshot.registry.indicators_after(&cursor.after).filter(|row| row.revision <= cursor.snapshot);
         let (rows, next_page_token) = take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str());
         let indicators = rows.into_iter().map(|row| door::indicator(&row.value)).collect();
         Ok(ListIndicatorsResponse { indicators, next_page_token })

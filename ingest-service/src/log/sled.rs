@@ -111,7 +111,8 @@ impl SledLog {
     fn stored_tail(&self) -> Result<Link, OpenError> {
         let last = guard(|| self.tree.last()).map_err(OpenError::Damaged)?;
         let Some((key, value)) = last else { return Ok(genesis(self.store)) };
-        let batch = Batch::read(&key, &value).map_err(|detail| OpenError::Damaged(format!("its last batch: {detail}")))?;
+        let batch =
+            Batch::read(&key, &value).map_err(|detail| OpenError::Damaged(format!("its last batch: {detail}")))?;
         batch.tail().ok_or_else(|| OpenError::Damaged("its last batch is empty".to_owned()))
     }
 
@@ -232,13 +233,17 @@ impl Log for SledLog {
         // Forwards, for only that direction is exact while others write.
         let mut stored = self.tree.range(start..);
         while bytes < bytes_max && previous.revision < tail.revision {
-            let next = guard(|| stored.next().transpose()).map_err(|detail| damaged(previous.revision.next(), detail))?;
+            let next =
+                guard(|| stored.next().transpose()).map_err(|detail| damaged(previous.revision.next(), detail))?;
             let Some((key, value)) = next else {
                 return Err(damaged(previous.revision.next(), "the batch is missing".to_owned()));
             };
             let batch = Batch::read(&key, &value).map_err(|detail| damaged(previous.revision.next(), detail))?;
             if batch.previous != previous {
-                return Err(damaged(previous.revision.next(), "the batch does not follow on the one before it".to_owned()));
+                return Err(damaged(
+                    previous.revision.next(),
+                    "the batch does not follow on the one before it".to_owned(),
+                ));
             }
             for record in batch.records {
                 previous = record.link;
@@ -270,7 +275,8 @@ fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, String> {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(error.to_string()),
         Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            let text =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
             Err(format!("sled panicked: {}", text.unwrap_or("without a message")))
         }
     }
@@ -287,8 +293,12 @@ fn keep_synchronous(directory: &Path) {
     };
     match set() {
         Ok(true) => {}
-        Ok(false) => tracing::warn!("the file system drops the attribute \"synchronous\": a power cut while the store opens may damage it"),
-        Err(error) => tracing::warn!(%error, "the file system has no attribute \"synchronous\": a power cut while the store opens may damage it"),
+        Ok(false) => tracing::warn!(
+            "the file system drops the attribute \"synchronous\": a power cut while the store opens may damage it"
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "the file system has no attribute \"synchronous\": a power cut while the store opens may damage it")
+        }
     }
 }
 

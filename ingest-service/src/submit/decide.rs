@@ -67,9 +67,7 @@ pub(super) fn decide(state: &State, work: &Work) -> Result<Decision, Fault> {
         Work::Indicators(command) => {
             check_indicators(registry, &command.content)?.into_iter().map(Change::IndicatorDefined).collect()
         }
-        Work::Terms(command) => {
-            check_terms(registry, &command.content)?.into_iter().map(Change::TermDefined).collect()
-        }
+        Work::Terms(command) => check_terms(registry, &command.content)?.into_iter().map(Change::TermDefined).collect(),
         Work::Report(command) => vec![Change::ReportSubmitted(Box::new(next_version(state, command)?))],
     };
     if changes.is_empty() {
@@ -99,7 +97,10 @@ fn next_version(state: &State, command: &SubmitCommand) -> Result<Report, Fault>
     let known = match (draft.name, same) {
         (None, same) => same,
         (Some(name), _) if state.versions(name).is_none() => {
-            return Err(Fault::new(Reason::ReportNotFound, format!("there is no {name}; leave name out for a new report")));
+            return Err(Fault::new(
+                Reason::ReportNotFound,
+                format!("there is no {name}; leave name out for a new report"),
+            ));
         }
         (Some(name), Some(other)) if other != name => {
             let message = format!("{other} has the same unit, organ, form, period and source; submit under its name");
@@ -112,7 +113,9 @@ fn next_version(state: &State, command: &SubmitCommand) -> Result<Report, Fault>
     if let Some(expected) = command.expected_revision.filter(|expected| *expected != newest) {
         let message = match newest {
             Revision::ZERO => format!("expected the version of revision {expected}, but the report is new"),
-            newest => format!("expected revision {expected}, its newest version is of revision {newest}; read it and decide again"),
+            newest => format!(
+                "expected revision {expected}, its newest version is of revision {newest}; read it and decide again"
+            ),
         };
         return Err(Fault::new(Reason::RevisionConflict, message)
             .with("expected_revision", expected)

@@ -52,8 +52,7 @@ impl State {
         self.record_time = entry.record_time;
         self.durable_when_published.registry.apply(entry.revision, &entry.change);
         if let Change::ReportSubmitted(report) = &entry.change {
-            let identity =
-                identity(&report.unit, report.organ, &report.form, report.period.written(), &report.source);
+            let identity = identity(&report.unit, report.organ, &report.form, report.period.written(), &report.source);
             if let Some(before) = self.identity_by_name.insert(report.name, identity) {
                 self.name_by_identity.remove(&before);
             }

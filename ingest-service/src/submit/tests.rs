@@ -1,8 +1,4 @@
-use shared::{
-    clock::SystemClock,
-    convert::ingest,
-    model::fault::Reason,
-};
+use shared::{clock::SystemClock, convert::ingest, model::fault::Reason};
 
 use super::*;
 use crate::log::memory::MemoryLog;
@@ -119,7 +115,8 @@ async fn a_repeated_request_gets_its_first_receipt() {
 #[tokio::test]
 async fn a_stale_expectation_is_aborted() {
     let fixture = fixture().await;
-    let expecting = |revision, flag| proto::v1::SubmitReportRequest { expected_revision: Some(revision), ..request("a", flag) };
+    let expecting =
+        |revision, flag| proto::v1::SubmitReportRequest { expected_revision: Some(revision), ..request("a", flag) };
     assert_eq!(fixture.submit(&expecting(7, true)).await.unwrap_err().reason, Reason::RevisionConflict);
     let Receipt::Written(entry) = fixture.submit(&expecting(0, true)).await.unwrap() else { panic!("not written") };
     assert_eq!(fixture.submit(&expecting(0, false)).await.unwrap_err().reason, Reason::RevisionConflict);

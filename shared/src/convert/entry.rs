@@ -44,7 +44,8 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, Fault> {
     let wired = v1::Entry::decode(bytes).map_err(|error| unreadable(error.to_string()))?;
     let revision = Revision::try_from(wired.revision).map_err(|error| unreadable(error.to_string()))?;
     let record_time = wired.record_time.ok_or_else(|| unreadable("it has no record_time".to_owned()))?;
-    let record_time = Timestamp::new(record_time.seconds, record_time.nanos).map_err(|error| unreadable(error.to_string()))?;
+    let record_time =
+        Timestamp::new(record_time.seconds, record_time.nanos).map_err(|error| unreadable(error.to_string()))?;
     let request = match (wired.request_id.as_str(), wired.request_digest.as_slice()) {
         ("", []) => None,
         (id, digest) => Some(RequestKey {

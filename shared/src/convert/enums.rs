@@ -48,14 +48,7 @@ macro_rules! wire {
 }
 
 wire!(Level, unit::Level, [Country, Province, District, Commune, GrassrootsOrganisation, Cell]);
-wire!(Organ, unit::Organ, [
-    Party,
-    ExecutiveCommittee,
-    StandingCommittee,
-    PeoplesCouncil,
-    PeoplesCommittee,
-    Front,
-]);
+wire!(Organ, unit::Organ, [Party, ExecutiveCommittee, StandingCommittee, PeoplesCouncil, PeoplesCommittee, Front,]);
 wire!(DatesBasis, term::DatesBasis, [Known, Assumed]);
 wire!(ValueKind, indicator::ValueKind, [Flag, Count, Decimal, Percent, Ratio, Money]);
 wire!(Temporality, indicator::Temporality, [State, Stock, Flow]);
@@ -78,13 +71,7 @@ pub(super) fn level_named(name: &str) -> Option<Level> {
 
 /// Every name of a level, from the highest down.
 pub(super) fn level_names() -> String {
-    let all = [
-        Level::Country,
-        Level::Province,
-        Level::District,
-        Level::Commune,
-        Level::GrassrootsOrganisation,
-        Level::Cell,
-    ];
+    let all =
+        [Level::Country, Level::Province, Level::District, Level::Commune, Level::GrassrootsOrganisation, Level::Cell];
     all.map(|level| level.to_proto().as_str_name()).join(", ")
 }

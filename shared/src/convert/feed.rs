@@ -61,9 +61,7 @@ pub fn follow(request: &v1::FollowRequest) -> Result<Option<Position>, Fault> {
         return door.finish(Some(None));
     }
     let store: Option<Uuid> = door.required("store_id", &request.store_id, Reason::InvalidUuid);
-    let epoch = u64::try_from(request.epoch)
-        .map_err(|_| door.add("epoch", Reason::InvalidNumber, "is negative"))
-        .ok();
+    let epoch = u64::try_from(request.epoch).map_err(|_| door.add("epoch", Reason::InvalidNumber, "is negative")).ok();
     let hash = <[u8; 32]>::try_from(request.last_chain_hash.as_slice())
         .map_err(|_| door.missing("last_chain_hash", "has 32 bytes: the chain hash of the entry at last_revision"))
         .ok();
@@ -97,16 +95,17 @@ pub fn opened(store: StoreId, epoch: u64, newest: Revision) -> v1::FollowRespons
 
 /// Consecutive entries. Their revisions follow from their own bytes.
 pub fn records(records: Vec<Record>) -> v1::FollowResponse {
-    let record = |record: Record| follow_response::Record {
-        entry: record.entry,
-        chain_hash: record.link.chain_hash.0.to_vec(),
-    };
+    let record =
+        |record: Record| follow_response::Record { entry: record.entry, chain_hash: record.link.chain_hash.0.to_vec() };
     message(Message::Records(follow_response::Records { records: records.into_iter().map(record).collect() }))
 }
 
 /// A progress mark.
 pub fn progress(newest: Revision, now: Timestamp) -> v1::FollowResponse {
-    message(Message::Progress(follow_response::Progress { newest_revision: newest.as_i64(), time: Some(timestamp(now)) }))
+    message(Message::Progress(follow_response::Progress {
+        newest_revision: newest.as_i64(),
+        time: Some(timestamp(now)),
+    }))
 }
 
 fn message(message: Message) -> v1::FollowResponse {

@@ -59,7 +59,10 @@ fn read_selector(door: &mut Door, selector: Option<&v1::UnitSelector>) -> Option
     let level = door.optional_enum("units.level", selector.level);
     match (selector.under.as_str(), selector.ids.as_slice()) {
         ("", []) => {
-            door.missing("units", "says who is counted: {\"under\": \"vn\", \"level\": \"COMMUNE\"} or {\"ids\": [\"district-171\"]}");
+            door.missing(
+                "units",
+                "says who is counted: {\"under\": \"vn\", \"level\": \"COMMUNE\"} or {\"ids\": [\"district-171\"]}",
+            );
             None
         }
         (under, []) => Some(UnitSelector::Under { unit: door.unit_id("units.under", under)?, level }),
@@ -110,7 +113,11 @@ fn read_day(door: &mut Door, on: &str, period: &str) -> Option<jiff::civil::Date
                 None
             }
             WrittenPeriod::Term(_) => {
-                door.add("period", Reason::InvalidPeriod, "a term's days differ from unit to unit; name the day with on");
+                door.add(
+                    "period",
+                    Reason::InvalidPeriod,
+                    "a term's days differ from unit to unit; name the day with on",
+                );
                 None
             }
         },

@@ -44,7 +44,8 @@ pub fn register_units(request: &v1::RegisterUnitsRequest) -> Result<Command<Unit
     let complete_from = door.day("complete_from", &request.complete_from);
     let key = door.request_key(&request.request_id, || {
         let rest = v1::RegisterUnitsRequest { complete_from: request.complete_from.clone(), ..Default::default() };
-        let units = units.iter().map(|unit| v1::RegisterUnitsRequest { units: vec![unit::write(unit)], ..Default::default() });
+        let units =
+            units.iter().map(|unit| v1::RegisterUnitsRequest { units: vec![unit::write(unit)], ..Default::default() });
         digest("RegisterUnits", units.chain([rest]))
     });
     let content = UnitsRequest { units, complete_from };
@@ -63,7 +64,8 @@ pub fn define_indicators(request: &v1::DefineIndicatorsRequest) -> Result<Comman
     }
     let read = |(index, indicator)| indicator::read(&mut door, &format!("indicators[{index}]"), indicator);
     let indicators: Vec<Indicator> = request.indicators.iter().enumerate().filter_map(read).collect();
-    let key = door.request_key(&request.request_id, || digest("DefineIndicators", indicators.iter().map(indicator::write)));
+    let key =
+        door.request_key(&request.request_id, || digest("DefineIndicators", indicators.iter().map(indicator::write)));
     door.finish(Some(Command { request: key, validate_only: request.validate_only, content: indicators }))
 }
 

@@ -133,8 +133,7 @@ fn read_ratio(door: &mut Door, path: &str, ratio: &v1::observation::Ratio) -> Op
         }
         value
     };
-    let (numerator, denominator) =
-        (part("numerator", ratio.numerator), part("denominator", ratio.denominator));
+    let (numerator, denominator) = (part("numerator", ratio.numerator), part("denominator", ratio.denominator));
     let (numerator, denominator) = (numerator?, denominator?);
     let (field, reason, message) = match Ratio::new(numerator, denominator) {
         Ok(ratio) => return Some(ratio),

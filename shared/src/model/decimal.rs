@@ -24,7 +24,8 @@ pub enum DecimalFault {
 /// [`DecimalFault`] if it is not written as `-?(0|[1-9][0-9]*)(\.[0-9]+)?` or has more than 28 digits.
 pub fn parse(text: &str) -> Result<Decimal, DecimalFault> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = unsigned.split_once('.').map_or((unsigned, None), |(whole, fraction)| (whole, Some(fraction)));
+    let (whole, fraction) =
+        unsigned.split_once('.').map_or((unsigned, None), |(whole, fraction)| (whole, Some(fraction)));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     let leading_zero = whole.len() > 1 && whole.starts_with('0');
     if !all_digits(whole) || leading_zero || fraction.is_some_and(|f| !all_digits(f)) {
@@ -49,7 +50,10 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_decimals_are_refused() {
-        for bad in ["", "-", ".", "1.", ".5", "12,7", "NaN", "inf", "1e400", "1E2", "+1", " 1", "1 ", "1_000", "01", "0x1", "١", "--1"] {
+        for bad in [
+            "", "-", ".", "1.", ".5", "12,7", "NaN", "inf", "1e400", "1E2", "+1", " 1", "1 ", "1_000", "01", "0x1",
+            "١", "--1",
+        ] {
             assert_eq!(parse(bad), Err(DecimalFault::Form), "{bad}");
         }
         assert_eq!(parse(&"1".repeat(40)), Err(DecimalFault::Digits { digits: 40 }));

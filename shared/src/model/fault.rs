@@ -136,7 +136,8 @@ impl Violations {
     /// Nothing if none was noted, else the fault with all of them. Its reason is theirs where they agree.
     pub fn into_result(self) -> Result<(), Fault> {
         let Some(first) = self.0.first() else { return Ok(()) };
-        let reason = if self.0.iter().all(|v| v.reason == first.reason) { first.reason } else { Reason::SeveralViolations };
+        let reason =
+            if self.0.iter().all(|v| v.reason == first.reason) { first.reason } else { Reason::SeveralViolations };
         let message = match self.0.len() {
             1 => format!("{}: {}", first.path, first.message),
             count => format!("{count} violations, the first at {}: {}", first.path, first.message),

@@ -85,14 +85,26 @@ impl Indicator {
         let is_flag = self.value_kind == ValueKind::Flag;
         let is_ratio = self.value_kind == ValueKind::Ratio;
         let rules = [
-            (is_flag && self.temporality != Temporality::State, "temporality", "a FLAG holds or does not on a day: STATE"),
-            (!is_flag && self.temporality == Temporality::State, "temporality", "STATE goes with FLAG only; use STOCK or FLOW"),
+            (
+                is_flag && self.temporality != Temporality::State,
+                "temporality",
+                "a FLAG holds or does not on a day: STATE",
+            ),
+            (
+                !is_flag && self.temporality == Temporality::State,
+                "temporality",
+                "STATE goes with FLAG only; use STOCK or FLOW",
+            ),
             (
                 is_flag != (self.roll_up == RollUp::ShareOfUnits),
                 "roll_up",
                 "SHARE_OF_UNITS goes with FLAG, and FLAG with nothing else",
             ),
-            (!is_ratio && self.roll_up == RollUp::RatioOfSums, "roll_up", "RATIO_OF_SUMS needs the two counts of a RATIO"),
+            (
+                !is_ratio && self.roll_up == RollUp::RatioOfSums,
+                "roll_up",
+                "RATIO_OF_SUMS needs the two counts of a RATIO",
+            ),
             (
                 is_ratio && !matches!(self.roll_up, RollUp::RatioOfSums | RollUp::None),
                 "roll_up",

@@ -32,12 +32,7 @@ pub struct UnitsRequest {
 /// Every violation: an id twice, a parent that is nowhere, a second root, a level that is not below the parent's, a cycle,
 /// a life that begins before the parent's. `ExistsWithDifferentContent` where an id is there with other content.
 pub fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Unit>, Fault> {
-    let new = new_ones(
-        "units",
-        &request.units,
-        |unit| &unit.id,
-        |id| registry.unit(id),
-    )?;
+    let new = new_ones("units", &request.units, |unit| &unit.id, |id| registry.unit(id))?;
     let requested: HashMap<&UnitId, &Unit> = request.units.iter().map(|unit| (&unit.id, unit)).collect();
     let find = |id: &UnitId| requested.get(id).copied().or_else(|| registry.unit(id));
 
@@ -47,12 +42,20 @@ pub fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Un
         let path = |field: &str| format!("units[{index}].{field}");
         let Some(parent_id) = &unit.parent else {
             if unit.level != Level::Country {
-                violations.add(path("parent"), Reason::RequiredFieldMissing, "only a unit of level COUNTRY has no parent");
+                violations.add(
+                    path("parent"),
+                    Reason::RequiredFieldMissing,
+                    "only a unit of level COUNTRY has no parent",
+                );
                 continue;
             }
             match root {
                 Some(root) if *root != unit.id => {
-                    violations.add(path("parent"), Reason::SecondRoot, format!("{root} is the root already; name a parent"));
+                    violations.add(
+                        path("parent"),
+                        Reason::SecondRoot,
+                        format!("{root} is the root already; name a parent"),
+                    );
                 }
                 _ => root = Some(&unit.id),
             }
@@ -234,9 +237,9 @@ mod tests {
         let early = Unit { valid_from: day("1999-12-31"), ..unit("c", Level::Commune, Some("d")) };
         let unknown = unit("e", Level::Commune, Some("d"));
         let violations = reasons(vec![parent, early, unknown]);
-        assert_eq!(violations.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), [
-            "units[1].valid_from",
-            "units[2].valid_from"
-        ]);
+        assert_eq!(
+            violations.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
+            ["units[1].valid_from", "units[2].valid_from"]
+        );
     }
 }

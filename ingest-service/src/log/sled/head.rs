@@ -51,7 +51,9 @@ impl HeadFile {
     pub(super) fn open(path: &Path, may_create: bool) -> Result<(Self, Head), OpenError> {
         let file = OpenOptions::new().read(true).write(true).create(may_create).truncate(false).open(path);
         let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => OpenError::Damaged("a log without its file \"head\"; restore both from a backup".to_owned()),
+            io::ErrorKind::NotFound => {
+                OpenError::Damaged("a log without its file \"head\"; restore both from a backup".to_owned())
+            }
             _ => OpenError::Io(error),
         })?;
         file.try_lock().map_err(|error| match error {
@@ -102,7 +104,7 @@ fn read_slots(file: &File) -> io::Result<Option<(u64, Head)>> {
     Ok(newest)
 }
 
-fn write_slot(sequence: u64, head: &Head) -> [u8; SLOT_LEN] {
+pub(super) fn write_slot(sequence: u64, head: &Head) -> [u8; SLOT_LEN] {
     let body = [
         &MAGIC[..],
         &sequence.to_be_bytes(),
@@ -119,7 +121,7 @@ fn write_slot(sequence: u64, head: &Head) -> [u8; SLOT_LEN] {
     slot
 }
 
-fn read_slot(bytes: &[u8; SLOT_LEN]) -> Option<(u64, Head)> {
+pub(super) fn read_slot(bytes: &[u8; SLOT_LEN]) -> Option<(u64, Head)> {
     let (body, crc) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(body) != u32::from_be_bytes(*crc) {
         return None;

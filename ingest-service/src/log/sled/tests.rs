@@ -167,3 +167,43 @@ fn damaged_bytes_are_never_served() {
         }
     }
 }
+
+/// Bytes that an earlier version has written, or what this version writes if the fixture is new.
+fn disk_fixture(name: &str, written: &[u8]) -> Vec<u8> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/disk").join(name);
+    if std::env::var_os("TONGHOP_WRITE_FIXTURES").is_some() && !path.exists() {
+        fs::write(&path, written).unwrap();
+    }
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn disk_format_1_is_read_and_still_written() {
+    use shared::{
+        change::{Change, Entry},
+        codec,
+    };
+    let store = StoreId(uuid::Uuid::from_u128(0x0192_d0c2_7c3e_7f00_8000_0000_0000_0001));
+    let genesis = genesis(store);
+    let entry = Entry {
+        revision: Revision::from(1),
+        record_time: jiff::Timestamp::new(1_763_800_000, 5).unwrap(),
+        ends_change: true,
+        request: None,
+        change: Change::RegisterCompleteFrom(jiff::civil::date(2025, 6, 30)),
+    };
+    let records = records(genesis, [codec::encode(&entry).unwrap()]);
+    let written = batch::write(&genesis, &records);
+    let fixture = disk_fixture("batch-1.bin", &written);
+    assert_eq!(fixture[0], 1, "the first byte is the format version");
+    let read = Batch::read(&batch::key(Revision::from(1)), &fixture).unwrap();
+    assert_eq!(read, Batch { previous: genesis, records: records.clone() });
+    assert_eq!(codec::decode_next(&genesis, &read.records[0]), Ok(entry));
+    assert_eq!(fixture, written);
+
+    let head = Head { store, epoch: 1, link: records[0].link };
+    let written = head::write_slot(7, &head);
+    let fixture = disk_fixture("head-1.bin", &written);
+    assert_eq!(head::read_slot(fixture.as_slice().try_into().unwrap()), Some((7, head)));
+    assert_eq!(fixture, written);
+}

@@ -1,0 +1,206 @@
+use std::collections::BTreeMap;
+
+use jiff::{Timestamp, civil::Date};
+use proptest::{collection, option, prelude::*};
+use rust_decimal::Decimal;
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    change::Change,
+    model::{
+        ids::{IndicatorId, ReportName, UnitId},
+        indicator::{Dimension, Indicator, RollUp, Temporality, ValueKind},
+        log::RequestKey,
+        period::{Period, Span, WrittenPeriod},
+        report::{Basis, Missing, Observation, Qualifier, Ratio, Report, Scale, Scope, Source, Value},
+        term::{DatesBasis, Term, TermKey},
+        unit::{Level, Organ, Unit},
+    },
+};
+
+fn unit_id() -> impl Strategy<Value = UnitId> {
+    "[a-z0-9-]{1,20}".prop_filter_map("reserved", |text| text.parse().ok())
+}
+
+fn indicator_id() -> impl Strategy<Value = IndicatorId> {
+    "[a-z0-9_]{1,20}".prop_map(|text| text.parse().unwrap())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-zA-ZđĐếệ .,%]{0,30}"
+}
+
+fn day() -> impl Strategy<Value = Date> {
+    (1900i16..2100, 1i8..=12, 1i8..=28).prop_map(|(year, month, day)| Date::new(year, month, day).unwrap())
+}
+
+fn decimal() -> impl Strategy<Value = Decimal> {
+    (any::<i64>(), 0u32..10).prop_map(|(number, scale)| Decimal::new(number, scale))
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    use Level::{Cell, Commune, Country, District, GrassrootsOrganisation, Province};
+    prop::sample::select(vec![Country, Province, District, Commune, GrassrootsOrganisation, Cell])
+}
+
+fn organ() -> impl Strategy<Value = Organ> {
+    use Organ::{ExecutiveCommittee, Front, Party, PeoplesCommittee, PeoplesCouncil, StandingCommittee};
+    prop::sample::select(vec![Party, ExecutiveCommittee, StandingCommittee, PeoplesCouncil, PeoplesCommittee, Front])
+}
+
+prop_compose! {
+    fn unit()(
+        id in unit_id(), level in level(), kind in text(), name in text(), parent in option::of(unit_id()),
+        official_code in text(), attributes in collection::btree_map("[a-z0-9_]{1,9}", "[a-z]{1,9}", 0..4),
+        valid_from in option::of(day()),
+    ) -> Unit {
+        Unit { id, level, kind, name: format!("n{name}"), parent, official_code, attributes, valid_from }
+    }
+}
+
+prop_compose! {
+    fn indicator()(
+        id in indicator_id(), name in text(), unit_of_measure in text(),
+        value_kind in prop::sample::select(vec![ValueKind::Flag, ValueKind::Count, ValueKind::Ratio, ValueKind::Money]),
+        temporality in prop::sample::select(vec![Temporality::State, Temporality::Stock, Temporality::Flow]),
+        roll_up in prop::sample::select(vec![RollUp::Sum, RollUp::ShareOfUnits, RollUp::None]),
+        codes in collection::btree_set(indicator_id(), 0..4), closed in any::<bool>(),
+    ) -> Indicator {
+        let codes: Vec<IndicatorId> = codes.into_iter().collect();
+        let dimension = Dimension { id: id.clone(), closed: closed && !codes.is_empty(), codes };
+        let names = BTreeMap::from([("vi".to_owned(), format!("n{name}"))]);
+        Indicator { id, names, value_kind, temporality, roll_up, dimensions: vec![dimension], unit_of_measure }
+    }
+}
+
+prop_compose! {
+    fn term()(
+        unit in unit_id(), organ in organ(), label in "[A-Za-z0-9-]{1,12}", start_on in day(),
+        days in option::of(0i32..5000), is_assumed in any::<bool>(),
+    ) -> Term {
+        let end_on = days.map(|days| start_on.checked_add(jiff::Span::new().days(days)).unwrap());
+        let dates_basis = if is_assumed { DatesBasis::Assumed } else { DatesBasis::Known };
+        Term { key: TermKey { unit, organ, label }, start_on, end_on, dates_basis }
+    }
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let scales = vec![Scale::Unit, Scale::Thousand, Scale::Million, Scale::Billion, Scale::Trillion];
+    let missing = vec![Missing::NotReported, Missing::NotApplicable, Missing::Withheld];
+    prop_oneof![
+        any::<bool>().prop_map(Value::Flag),
+        (0..i64::MAX).prop_map(Value::Count),
+        decimal().prop_map(Value::Decimal),
+        decimal().prop_map(Value::Percent),
+        (0..i64::MAX, 1..i64::MAX).prop_map(|(a, b)| Value::Ratio(Ratio::new(a.min(b), a.max(b)).unwrap())),
+        (decimal(), prop::sample::select(scales)).prop_map(|(amount, scale)| Value::Money {
+            amount,
+            scale,
+            currency: "VND".to_owned()
+        }),
+        prop::sample::select(missing).prop_map(Value::Missing),
+    ]
+}
+
+prop_compose! {
+    fn observation()(
+        indicator in indicator_id(), by in collection::btree_map(indicator_id(), indicator_id(), 0..3),
+        scope in prop::sample::select(vec![Scope::Own, Scope::Children, Scope::Subtree]),
+        value in value(),
+        qualifier in prop::sample::select(vec![Qualifier::Exact, Qualifier::MoreThan, Qualifier::AtMost, Qualifier::About]),
+        basis in prop::sample::select(vec![Basis::Actual, Basis::Estimate, Basis::Projection, Basis::Planned]),
+        stated_percent in option::of(decimal()), note in text(),
+    ) -> Observation {
+        // A bound of what is no number does not come through the door.
+        let is_number = !matches!(value, Value::Flag(_) | Value::Missing(_));
+        let qualifier = if is_number { qualifier } else { Qualifier::Exact };
+        Observation { indicator, by, scope, value, qualifier, basis, stated_percent, note }
+    }
+}
+
+fn period() -> impl Strategy<Value = Period> {
+    let written = ["2016", "2016-S2", "2017-Q2", "2017-08", "2017-08-17", "2015/2019-11-22", "2016/..", "../2017-08"];
+    let days = prop::sample::select(written.to_vec()).prop_map(|text| match text.parse().unwrap() {
+        WrittenPeriod::Days(period) => period,
+        WrittenPeriod::Term(_) => unreachable!("none of them is a term"),
+    });
+    let term = ("[A-Za-z0-9-]{1,12}", day(), option::of(day()))
+        .prop_map(|(label, first, last)| Period::of_term(&label, Span { first_day: Some(first), last_day: last }));
+    prop_oneof![days, term]
+}
+
+prop_compose! {
+    fn report()(
+        number in 1..u64::MAX, version in 1u32..1000, unit in unit_id(), organ in organ(), period in period(),
+        form in "[a-z0-9_-]{0,9}", title in text(), published_on in option::of(day()), locator in text(),
+        observations in collection::vec(observation(), 1..6), note in text(),
+    ) -> Report {
+        let source = Source { title: format!("t{title}"), uri: String::new(), published_on, sha256: String::new(), locator };
+        Report { name: ReportName(number), version, unit, organ, period, form, source, observations, note }
+    }
+}
+
+prop_compose! {
+    fn entry()(
+        revision in 1..u64::MAX / 2, second in 0i64..4_000_000_000, nanosecond in 0i32..1_000_000_000,
+        ends_change in any::<bool>(), request in option::of((any::<u128>(), any::<[u8; 16]>())),
+        change in prop_oneof![
+            unit().prop_map(Change::UnitRegistered),
+            day().prop_map(Change::RegisterCompleteFrom),
+            indicator().prop_map(Change::IndicatorDefined),
+            term().prop_map(Change::TermDefined),
+            report().prop_map(|report| Change::ReportSubmitted(Box::new(report))),
+        ],
+    ) -> Entry {
+        Entry {
+            revision: revision.into(),
+            record_time: Timestamp::new(second, nanosecond).unwrap(),
+            ends_change,
+            request: request.map(|(id, digest)| RequestKey { id: Uuid::from_u128(id), digest }),
+            change,
+        }
+    }
+}
+
+fn record(entry: &Entry) -> (Link, Record) {
+    let previous = Link {
+        revision: Revision::from(entry.revision.get() - 1),
+        chain_hash: ChainHash([entry.revision.get() as u8; 32]),
+    };
+    let entry = encode(entry).unwrap();
+    (previous, Record { link: next_link(&previous, &entry), entry })
+}
+
+proptest! {
+    #[test]
+    fn an_entry_comes_back_as_it_was_written(entry in entry()) {
+        let (previous, record) = record(&entry);
+        prop_assert_eq!(decode_next(&previous, &record), Ok(entry));
+    }
+
+    #[test]
+    fn the_same_entry_has_the_same_bytes(entry in entry()) {
+        prop_assert_eq!(encode(&entry), encode(&entry.clone()));
+    }
+
+    #[test]
+    fn a_changed_bit_breaks_the_chain(entry in entry(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let (previous, mut record) = record(&entry);
+        let at = at.index(record.entry.len());
+        record.entry[at] ^= 1 << bit;
+        prop_assert_eq!(decode_next(&previous, &record), Err(RecordFault::Chain(entry.revision)));
+    }
+
+    #[test]
+    fn no_bytes_make_decoding_panic(entry in collection::vec(any::<u8>(), 0..200), revision in 1..u64::MAX / 2) {
+        let link = Link { revision: revision.into(), chain_hash: ChainHash([0; 32]) };
+        let _ = decode(&Record { link, entry });
+    }
+}
+
+#[test]
+fn two_stores_differ_from_their_first_entry_on() {
+    let (one, other) = (genesis(StoreId(Uuid::from_u128(1))), genesis(StoreId(Uuid::from_u128(2))));
+    assert_ne!(next_link(&one, b"entry"), next_link(&other, b"entry"));
+}
