@@ -48,7 +48,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         bar.inc(count as u64);
     })
     .await?;
-    bar.finish_with_message(format!("register and reports, up to revision {revision}"));
+    bar.finish_and_clear();
+    println!("Loaded {} units, indicators, terms and reports; the log is at revision {revision}.", fixtures::load_count());
 
     print_shares(&mut QueryServiceClient::new(query.channel()), revision).await?;
     print_examples(&ingest, &query);
