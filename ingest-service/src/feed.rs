@@ -1,16 +1,23 @@
 //! The feed: the log for those who follow it. Disk until the tail, then as it grows, progress marks while idle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use shared::{
-    convert::feed::{Event, Position},
+    codec::{Record, genesis},
+    feed::{Event, Position},
     model::{
         fault::{Fault, Reason},
         log::Revision,
     },
     serve::Stop,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_stream::Stream;
 
 use crate::log::{Log, LogError};
 
@@ -30,8 +37,27 @@ pub struct Feed {
     progress_interval: Duration,
 }
 
-/// What a follower receives.
-pub type Events = mpsc::Receiver<Result<Event, Fault>>;
+/// What a follower receives: events, then why there are no more.
+#[derive(Debug)]
+pub struct Events {
+    events: mpsc::Receiver<Event>,
+    /// Beside the events, so that it arrives even where their queue is full.
+    end: Option<oneshot::Receiver<Fault>>,
+}
+
+impl Stream for Events {
+    type Item = Result<Event, Fault>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(event) = ready!(self.events.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        let Some(end) = &mut self.end else { return Poll::Ready(None) };
+        let fault = ready!(Pin::new(end).poll(context));
+        self.end = None;
+        Poll::Ready(fault.ok().map(Err))
+    }
+}
 
 impl Feed {
     /// A feed of that log, which moves when `durable` does and ends when `stop` says so.
@@ -43,7 +69,7 @@ impl Feed {
     ///
     /// | follower | answer |
     /// |---|---|
-    /// | has nothing | the log from its start |
+    /// | follows no store yet | the log from its start |
     /// | follows another store | `StoreMismatch` |
     /// | knows a later epoch | `HistoryTruncated`: this store was restored from an older backup |
     /// | is further than the log | `FutureRevision`, for the same reason or because it follows something else |
@@ -61,15 +87,16 @@ impl Feed {
             }
         };
         let (sender, events) = mpsc::channel(MESSAGES_AHEAD_MAX);
+        let (end_sender, end) = oneshot::channel();
         let feed = self.clone();
         self.stop.calls.spawn(async move {
             if let Err(fault) = feed.send_all(after, &sender).await {
                 tracing::debug!(reason = fault.reason.name(), "a follower was cut: {fault}");
                 // If it has gone by itself there is nobody to tell.
-                let _ = sender.try_send(Err(fault));
+                let _ = end_sender.send(fault);
             }
         });
-        Ok(events)
+        Ok(Events { events, end: Some(end) })
     }
 
     async fn check(&self, position: Position) -> Result<(), Fault> {
@@ -87,9 +114,14 @@ impl Feed {
             let message = format!("revision {} is beyond the end of the log, {}", link.revision, tail.revision);
             return Err(Fault::new(Reason::FutureRevision, message).with("newest_revision", tail.revision));
         }
-        let before = Revision::from(link.revision.get().saturating_sub(1));
-        let records = self.read(before, 1).await?;
-        if records.first().is_none_or(|record| record.link != link) {
+        let ours = match link.revision {
+            Revision::ZERO => Some(genesis(store)),
+            revision => {
+                let before = Revision::from(revision.get() - 1);
+                self.read(before, 1).await?.first().map(|record| record.link)
+            }
+        };
+        if ours != Some(link) {
             let message = format!("the follower has another history at revision {}", link.revision);
             return Err(Fault::new(Reason::HistoryDiverged, message).with("revision", link.revision));
         }
@@ -97,7 +129,7 @@ impl Feed {
     }
 
     /// Sends until the follower leaves (which is no fault), is too slow, or the process stops.
-    async fn send_all(self, mut after: Revision, sender: &mpsc::Sender<Result<Event, Fault>>) -> Result<(), Fault> {
+    async fn send_all(self, mut after: Revision, sender: &mpsc::Sender<Event>) -> Result<(), Fault> {
         let mut durable = self.durable.clone();
         let newest = *durable.borrow_and_update();
         self.send(sender, Event::Opened { store: self.log.store(), epoch: self.log.epoch(), newest }).await?;
@@ -119,9 +151,9 @@ impl Feed {
         }
     }
 
-    async fn send(&self, sender: &mpsc::Sender<Result<Event, Fault>>, event: Event) -> Result<(), Fault> {
+    async fn send(&self, sender: &mpsc::Sender<Event>, event: Event) -> Result<(), Fault> {
         tokio::select! {
-            sent = tokio::time::timeout(SLOW_AFTER, sender.send(Ok(event))) => match sent {
+            sent = tokio::time::timeout(SLOW_AFTER, sender.send(event)) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Fault::new(Reason::SlowConsumer, "the follower has left")),
                 Err(_) => {
@@ -140,18 +172,14 @@ impl Feed {
         Fault::new(Reason::ShuttingDown, message).with("last_revision", after)
     }
 
-    async fn read(&self, after: Revision, bytes_max: usize) -> Result<Vec<shared::codec::Record>, Fault> {
+    async fn read(&self, after: Revision, bytes_max: usize) -> Result<Vec<Record>, Fault> {
         let log = self.log.clone();
         read_log(log, after, bytes_max).await
     }
 }
 
 /// Reads the log off the async threads.
-pub async fn read_log(
-    log: Arc<dyn Log>,
-    after: Revision,
-    bytes_max: usize,
-) -> Result<Vec<shared::codec::Record>, Fault> {
+pub async fn read_log(log: Arc<dyn Log>, after: Revision, bytes_max: usize) -> Result<Vec<Record>, Fault> {
     let read = tokio::task::spawn_blocking(move || log.read(after, bytes_max)).await;
     match read {
         Ok(Ok(records)) => Ok(records),

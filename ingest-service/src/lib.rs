@@ -89,9 +89,21 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     let ingest = IngestHandlers { submitter, log: log.clone() };
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     routes
-        .add_service(RegistryServiceServer::new(registry).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(IngestServiceServer::new(ingest).max_decoding_message_size(MESSAGE_BYTES_MAX))
-        .add_service(FeedServiceServer::new(FeedHandlers { feed, clock }).max_decoding_message_size(MESSAGE_BYTES_MAX));
+        .add_service(
+            RegistryServiceServer::new(registry)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(
+            IngestServiceServer::new(ingest)
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(
+            FeedServiceServer::new(FeedHandlers { feed, clock })
+                .max_decoding_message_size(MESSAGE_BYTES_MAX)
+                .max_encoding_message_size(MESSAGE_BYTES_MAX),
+        );
 
     tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
     health.set_serving(true).await;
@@ -105,6 +117,9 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
             return Err(error.into());
         }
     }
-    writer.stop();
-    Ok(())
+    let stopped = tokio::task::spawn_blocking(|| writer.stop());
+    match tokio::time::timeout(config.server.drain_max(), stopped).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(LogError::Storage("the disk does not answer".to_owned()).into()),
+    }
 }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! <data>/head       two slots of 4 KiB: store id, epoch, a revision and its chain hash; locked by the running process
-//! <data>/log/       sled: the default tree, nothing else
+//! <data>/log/       sled: one tree, "log"
 //! ```
 //!
 //! # KEYS AND VALUES

@@ -1,46 +1,26 @@
 //! Starts the ingest-service and ends it.
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Parser;
 use ingest_service::config::Config;
-use shared::{
-    serve::{Stop, stop_signal},
-    telemetry,
-};
+use shared::process;
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    if let Err(error) = telemetry::init(config.server.log_format, &config.server.log) {
-        eprintln!("cannot start logging: {error}");
-        return ExitCode::from(64);
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!(%error, "cannot start");
-            return ExitCode::from(71);
-        }
-    };
-    let stop = Stop::default();
-    let token = stop.token.clone();
-    runtime.spawn(async move {
-        match stop_signal().await {
-            Ok(signal) => tracing::info!(signal, "stopping"),
-            Err(error) => tracing::error!(%error, "cannot wait for signals"),
-        }
-        token.cancel();
-    });
-    let ended = runtime.block_on(ingest_service::run(config, stop));
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    match ended {
-        Ok(()) => {
+    let server = config.server.clone();
+    match process::run(&server, |stop| ingest_service::run(config, stop)) {
+        Ok(Ok(())) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             tracing::error!(%error, "ended");
             ExitCode::from(error.exit_code())
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(71)
         }
     }
 }

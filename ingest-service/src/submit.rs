@@ -6,6 +6,7 @@
 
 mod check;
 mod decide;
+mod register;
 mod state;
 
 use std::{
@@ -22,20 +23,19 @@ use arc_swap::ArcSwap;
 use shared::{
     change::Entry,
     clock::Clock,
-    codec::{self, Record, RecordFault},
-    convert::{ingest::SubmitCommand, registry::Command},
+    codec::{self, EncodeFault, Record, RecordFault},
     model::{
+        command::{Command, SubmitRequest, UnitsRequest},
         fault::{Fault, Reason},
         indicator::Indicator,
         log::Revision,
         term::Term,
     },
-    registry::UnitsRequest,
 };
 use tokio::sync::{oneshot, watch};
 
 pub use self::state::Snapshot;
-use self::{decide::Decision, state::State};
+use self::{check::Checked, decide::Decision, state::State};
 use crate::log::{Log, LogError};
 
 /// Work that waits for the writer; more is refused.
@@ -59,7 +59,7 @@ pub enum Work {
     /// DefineTerms.
     Terms(Command<Vec<Term>>),
     /// SubmitReport.
-    Report(Box<SubmitCommand>),
+    Report(Box<Command<SubmitRequest>>),
 }
 
 /// What a caller gets when it is on disk.
@@ -74,7 +74,7 @@ pub enum Receipt {
 }
 
 enum Message {
-    Job(Job),
+    Job(Box<Job>),
     /// Finish what was queued before, then end.
     Stop,
 }
@@ -83,6 +83,8 @@ type Outcome = Result<Receipt, Fault>;
 
 struct Job {
     work: Work,
+    /// What the caller's own thread has found out about a report, and against which registry.
+    checked: Option<Checked>,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -167,12 +169,13 @@ impl Submitter {
     /// # Errors
     /// The refusal; `Overloaded` if too much waits already; `StorageFailed` if the outcome is not known.
     pub async fn submit(&self, work: Work) -> Result<Receipt, Fault> {
-        if let Work::Report(command) = &work {
-            // Most faults are found here, by many threads at once; the writer looks again only if the registry changed.
-            check::check_report(&self.snapshot().registry, &command.draft)?;
-        }
+        // Reports are checked here, by many threads at once; the writer looks again only if the registry has changed.
+        let checked = match &work {
+            Work::Report(command) => Some(Checked::now(&self.snapshot().registry, &command.content.draft)?),
+            Work::Units(_) | Work::Indicators(_) | Work::Terms(_) => None,
+        };
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::Job(Job { work, reply })).map_err(|error| match error {
+        self.queue.try_send(Message::Job(Box::new(Job { work, checked, reply }))).map_err(|error| match error {
             TrySendError::Full(_) => Fault::new(Reason::Overloaded, "too many writes are waiting; try again"),
             TrySendError::Disconnected(_) => storage_failed("the writer has stopped"),
         })?;
@@ -188,6 +191,16 @@ impl Submitter {
 fn storage_failed(why: &str) -> Fault {
     let message = format!("{why}; whether this was written is not known, so try again with the same request_id");
     Fault::new(Reason::StorageFailed, message)
+}
+
+fn not_encodable(fault: &EncodeFault) -> Fault {
+    match fault {
+        EncodeFault::TooLarge { .. } => Fault::new(Reason::TooLarge, format!("an element of it {fault}")),
+        EncodeFault::Unreadable { .. } => {
+            tracing::error!(%fault, "a check has let through what it should not have");
+            Fault::new(Reason::Internal, "an unexpected condition; nothing was written")
+        }
+    }
 }
 
 /// Folds the whole log, verifying every link of it.
@@ -232,7 +245,7 @@ impl WriteLoop {
         loop {
             match queue.recv_timeout(IDLE) {
                 Ok(Message::Job(job)) => {
-                    let (group, stops) = self.collect(job, queue);
+                    let (group, stops) = self.collect(*job, queue);
                     self.commit(group)?;
                     if stops {
                         return self.log.settle();
@@ -249,23 +262,23 @@ impl WriteLoop {
         let mut group = Group::default();
         let mut next = first;
         loop {
-            let outcome = self.decide(&next.work, &mut group);
+            let outcome = self.decide(&next.work, next.checked, &mut group);
             group.replies.push((next.reply, outcome));
             if group.replies.len() >= GROUP_CALLS_MAX || group.bytes >= GROUP_BYTES_MAX {
                 return (group, false);
             }
             next = match queue.try_recv() {
-                Ok(Message::Job(job)) => job,
+                Ok(Message::Job(job)) => *job,
                 Ok(Message::Stop) => return (group, true),
                 Err(_) => return (group, false),
             };
         }
     }
 
-    fn decide(&mut self, work: &Work, group: &mut Group) -> Outcome {
-        let decision = decide::decide(&self.state, work)?;
-        let (changes, request, validate_only) = match decision {
+    fn decide(&mut self, work: &Work, checked: Option<Checked>, group: &mut Group) -> Outcome {
+        let (changes, request, validate_only) = match decide::decide(&self.state, work, checked)? {
             Decision::There(revision) => return Ok(Receipt::There(revision)),
+            Decision::Valid => return Ok(Receipt::Valid(None)),
             Decision::Change { changes, request, validate_only } => (changes, request, validate_only),
         };
         // The clock may jump back; the log does not.
@@ -277,24 +290,20 @@ impl WriteLoop {
             let ends_change = index + 1 == count;
             let request = request.filter(|_| ends_change);
             let entry = Entry { revision: link.revision.next(), record_time, ends_change, request, change };
-            let bytes = codec::encode(&entry).map_err(|fault| Fault::new(Reason::TooLarge, format!("it {fault}")))?;
+            let bytes = codec::encode(&entry).map_err(|fault| not_encodable(&fault))?;
             link = codec::next_link(&link, &bytes);
             written.push((entry, Record { link, entry: bytes }));
         }
         if validate_only {
             return Ok(Receipt::Valid(written.pop().map(|(entry, _)| Box::new(entry))));
         }
-        let mut last = None;
-        for (entry, record) in written {
-            self.state.apply(&entry);
+        for (entry, record) in &written {
+            self.state.apply(entry);
             group.bytes += record.entry.len();
-            group.records.push(record);
-            last = Some(entry);
         }
-        match last {
-            Some(entry) => Ok(Receipt::Written(Box::new(entry))),
-            None => Ok(Receipt::There(self.state.revision())),
-        }
+        let last = written.last().map(|(entry, _)| Box::new(entry.clone()));
+        group.records.extend(written.into_iter().map(|(_, record)| record));
+        Ok(last.map_or_else(|| Receipt::There(self.state.revision()), Receipt::Written))
     }
 
     /// Makes the group durable, then visible, then answers.

@@ -2,8 +2,8 @@
 
 use shared::{
     codec::{self, Record, RecordFault, genesis},
-    convert::feed::Position,
-    model::log::{Link, Revision, StoreId},
+    feed::Position,
+    model::log::StoreId,
 };
 
 use crate::index::Index;
@@ -27,30 +27,21 @@ pub enum ApplyFault {
 /// The state of a follower.
 #[derive(Clone, Debug, Default)]
 pub struct Applier {
-    followed: Option<Followed>,
+    /// Whom it follows, and its last entry.
+    position: Option<Position>,
+    /// Everything taken in, between the entries of one change, too.
+    growing: Index,
+    /// The same at the end of the last change.
     index: Index,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Followed {
-    store: StoreId,
-    epoch: u64,
-    last: Link,
-}
-
 impl Applier {
-    /// Whom to ask for what comes next; nothing before anything was taken in.
+    /// Whom to ask for what comes next; nothing before a store was opened.
     pub fn position(&self) -> Option<Position> {
-        let Followed { store, epoch, last } = self.followed?;
-        (last.revision > Revision::ZERO).then_some(Position { store, epoch, link: last })
+        self.position
     }
 
-    /// The store that is followed.
-    pub fn store(&self) -> Option<StoreId> {
-        self.followed.map(|followed| followed.store)
-    }
-
-    /// Everything taken in so far; between the entries of one change, too.
+    /// Everything taken in up to the end of the last change: what may be shown.
     pub fn index(&self) -> &Index {
         &self.index
     }
@@ -66,15 +57,15 @@ impl Applier {
     /// # Errors
     /// As in the table.
     pub fn open(&mut self, store: StoreId, epoch: u64) -> Result<(), ApplyFault> {
-        let followed = self.followed.get_or_insert(Followed { store, epoch, last: genesis(store) });
-        if followed.store != store {
-            return Err(ApplyFault::Store { expected: followed.store, actual: store });
+        let position = self.position.get_or_insert(Position { store, epoch, link: genesis(store) });
+        if position.store != store {
+            return Err(ApplyFault::Store { expected: position.store, actual: store });
         }
-        followed.epoch = epoch;
+        position.epoch = epoch;
         Ok(())
     }
 
-    /// Takes in the next record; says whether a change ends with it, so that the index may be shown.
+    /// Takes in the next record. If a change ends with it, the index shows it.
     ///
     /// | record | answer |
     /// |---|---|
@@ -90,12 +81,15 @@ impl Applier {
     ///
     /// # Panics
     /// If nothing was opened: whose chain it is, is not known then.
-    pub fn apply(&mut self, record: &Record) -> Result<bool, ApplyFault> {
-        let followed = self.followed.as_mut().expect("a feed is opened before its records");
-        let entry = codec::decode_next(&followed.last, record)?;
-        self.index.apply(&entry);
-        followed.last = record.link;
-        Ok(entry.ends_change)
+    pub fn apply(&mut self, record: &Record) -> Result<(), ApplyFault> {
+        let position = self.position.as_mut().expect("a feed is opened before its records");
+        let entry = codec::decode_next(&position.link, record)?;
+        self.growing.apply(&entry);
+        position.link = record.link;
+        if entry.ends_change {
+            self.index = self.growing.clone();
+        }
+        Ok(())
     }
 }
 
@@ -104,6 +98,7 @@ mod tests {
     use shared::{
         change::{Change, Entry},
         codec::{encode, next_link},
+        model::log::Revision,
     };
     use uuid::Uuid;
 
@@ -138,11 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn records_in_order_are_taken_in_and_say_where_changes_end() {
+    fn records_in_order_are_taken_in_and_shown_at_the_end_of_their_change() {
         let mut applier = applier();
-        let ends: Vec<bool> = records(STORE, 4).iter().map(|record| applier.apply(record).unwrap()).collect();
-        assert_eq!(ends, [false, true, false, true]);
-        assert_eq!(applier.position().unwrap().link.revision, Revision::from(4));
+        let mut shown = |record| {
+            applier.apply(record).unwrap();
+            (applier.position().unwrap().link.revision.get(), applier.index().revision().get())
+        };
+        let shown: Vec<(u64, u64)> = records(STORE, 4).iter().map(&mut shown).collect();
+        assert_eq!(shown, [(1, 0), (2, 2), (3, 2), (4, 4)]);
     }
 
     #[test]

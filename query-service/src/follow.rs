@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use proto::v1::{FollowRequest, feed_service_client::FeedServiceClient};
 use shared::{
-    convert::feed::{self as door, Event},
+    convert::feed as door,
+    feed::Event,
     limits::MESSAGE_BYTES_MAX,
     model::{
         fault::{Fault, Reason},
-        log::{Revision, StoreId},
+        log::StoreId,
     },
     serve::{Health, Stop},
     status,
@@ -26,8 +27,6 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// While much is to be read, the index is published about that often, and whenever the end is reached.
-const PUBLISH_EVERY_RECORDS: usize = 10_000;
 
 /// Settings of the follower.
 #[derive(Clone, Debug)]
@@ -126,12 +125,10 @@ impl Follower {
                     return Err(Broken::Connection("the feed did not say whose it is".to_owned()));
                 }
                 Event::Records(records) => {
-                    for (count, record) in (1usize..).zip(&records) {
-                        let ends_change = self.applier.apply(record).map_err(|fault| refused(&fault))?;
-                        if ends_change && (count == records.len() || count.is_multiple_of(PUBLISH_EVERY_RECORDS)) {
-                            self.publish();
-                        }
+                    for record in &records {
+                        self.applier.apply(record).map_err(|fault| refused(&fault))?;
                     }
+                    self.publish();
                 }
                 Event::Progress { newest } => tracing::trace!(revision = newest.get(), "the feed is alive"),
             }
@@ -154,8 +151,8 @@ impl Follower {
     }
 
     fn publish(&self) {
-        if let Some(store) = self.applier.store() {
-            self.view.publish(store, self.applier.index().clone());
+        if let Some(position) = self.applier.position() {
+            self.view.publish(position.store, self.applier.index().clone());
         }
     }
 
@@ -164,9 +161,7 @@ impl Follower {
             return;
         }
         self.is_following = true;
-        if self.applier.index().revision() == Revision::ZERO {
-            self.publish();
-        }
+        self.publish();
         tracing::info!(revision = self.applier.index().revision().get(), "following");
         self.view.set_standing(Standing::Following);
         self.health.set_serving(true).await;

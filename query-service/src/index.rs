@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::{Timestamp, civil::Date};
-use rpds::HashTrieMapSync;
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use shared::{
     change::{Change, Entry},
     model::{
@@ -49,7 +49,8 @@ impl Statement {
     }
 }
 
-type Statements = Arc<Vec<Statement>>;
+/// Statements by their report and their place in it.
+type Statements = RedBlackTreeMapSync<(ReportName, usize), Statement>;
 
 /// What the current reports say about one indicator.
 #[derive(Clone, Debug, Default)]
@@ -83,40 +84,37 @@ impl Index {
             change @ (Change::UnitRegistered(_)
             | Change::RegisterCompleteFrom(_)
             | Change::IndicatorDefined(_)
-            | Change::TermDefined(_)) => self.registry.apply(entry.revision, change),
+            | Change::TermDefined(_)
+            | Change::Unchanged) => self.registry.apply(entry.revision, change),
         }
     }
 
     fn apply_report(&mut self, revision: Revision, report: &Report) {
         if let Some(before) = self.reports.get(&report.name).cloned() {
-            for observation in &before.report.observations {
-                self.change_statements(&before, observation, |statements| {
-                    statements.retain(|statement| !Arc::ptr_eq(&statement.source, &before));
+            for (index, observation) in before.report.observations.iter().enumerate() {
+                self.change_statements(&before.report.unit, observation, |statements| {
+                    statements.remove_mut(&(report.name, index));
                 });
             }
         }
         let current = Arc::new(CurrentReport { revision, report: report.clone() });
         for (index, observation) in report.observations.iter().enumerate() {
             let statement = Statement { source: current.clone(), index };
-            self.change_statements(&current, observation, |statements| statements.push(statement));
+            self.change_statements(&report.unit, observation, |statements| {
+                statements.insert_mut((report.name, index), statement);
+            });
         }
         self.reports.insert_mut(report.name, current);
     }
 
-    fn change_statements(
-        &mut self,
-        source: &CurrentReport,
-        observation: &Observation,
-        change: impl FnOnce(&mut Vec<Statement>),
-    ) {
+    fn change_statements(&mut self, unit: &UnitId, observation: &Observation, change: impl FnOnce(&mut Statements)) {
         let mut about = self.about.get(&observation.indicator).cloned().unwrap_or_default();
         let by_unit = match observation.scope {
             Scope::Own => &mut about.own,
             Scope::Children | Scope::Subtree => &mut about.below,
         };
-        let unit = &source.report.unit;
         let mut statements = by_unit.get(unit).cloned().unwrap_or_default();
-        change(Arc::make_mut(&mut statements));
+        change(&mut statements);
         if statements.is_empty() {
             by_unit.remove_mut(unit);
         } else {
@@ -141,14 +139,14 @@ impl Index {
     }
 
     /// What that unit says of itself about that indicator.
-    pub fn own(&self, indicator: &IndicatorId, unit: &UnitId) -> &[Statement] {
+    pub fn own(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &Statement> {
         let statements = self.about.get(indicator).and_then(|about| about.own.get(unit));
-        statements.map_or(&[], |statements| statements)
+        statements.into_iter().flat_map(|statements| statements.values())
     }
 
     /// What all units say of those below them about that indicator; in no order.
     pub fn below(&self, indicator: &IndicatorId) -> impl Iterator<Item = &Statement> {
         let about = self.about.get(indicator);
-        about.into_iter().flat_map(|about| about.below.values()).flat_map(|statements| statements.iter())
+        about.into_iter().flat_map(|about| about.below.values()).flat_map(|statements| statements.values())
     }
 }

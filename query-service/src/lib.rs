@@ -13,10 +13,16 @@ use std::net::SocketAddr;
 use proto::v1::query_service_server::QueryServiceServer;
 use shared::{
     limits::MESSAGE_BYTES_MAX,
-    serve::{self, Stop},
+    model::fault::{Fault, Reason},
+    serve::{self, Health, Stop},
 };
+use tokio::task::JoinHandle;
 
-use self::{config::Config, grpc::QueryHandlers, view::View};
+use self::{
+    config::Config,
+    grpc::QueryHandlers,
+    view::{Standing, View},
+};
 
 /// Full names of the services that it offers.
 const SERVICES: [&str; 1] = ["tonghop.v1.QueryService"];
@@ -59,10 +65,26 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     let view = View::default();
     let handlers = QueryHandlers { view: view.clone() };
-    routes.add_service(QueryServiceServer::new(handlers).max_decoding_message_size(MESSAGE_BYTES_MAX));
+    let service = QueryServiceServer::new(handlers);
+    routes
+        .add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX));
 
     tracing::info!(%address, ingest = %config.ingest, "listening");
-    stop.calls.spawn(follow::run(config.follow(), view, health.clone(), stop.clone()));
+    stop.calls.spawn(supervise(
+        tokio::spawn(follow::run(config.follow(), view.clone(), health.clone(), stop.clone())),
+        view,
+        health.clone(),
+    ));
     serve::serve(listener, routes.routes(), &config.server, health, stop).await?;
     Ok(())
+}
+
+/// A follower that panicked has met an entry that this version cannot take in. Nothing is answered from then on.
+async fn supervise(follower: JoinHandle<()>, view: View, health: Health) {
+    if let Err(error) = follower.await {
+        tracing::error!(%error, "the follower panicked, nothing is answered");
+        let message = "this service cannot take in its log; its own log says where it stopped";
+        view.set_standing(Standing::Refused(Fault::new(Reason::DataCorrupt, message)));
+        health.set_serving(false).await;
+    }
 }

@@ -39,17 +39,19 @@ pub struct View {
 
 struct Shared {
     published: ArcSwap<Option<Published>>,
-    standing: ArcSwap<Standing>,
-    revision: watch::Sender<Revision>,
+    /// One channel for both, so that a reader never sees the one without the other.
+    state: watch::Sender<State>,
+}
+
+struct State {
+    revision: Revision,
+    standing: Standing,
 }
 
 impl Default for View {
     fn default() -> Self {
-        let shared = Shared {
-            published: ArcSwap::from_pointee(None),
-            standing: ArcSwap::from_pointee(Standing::CatchingUp),
-            revision: watch::Sender::new(Revision::ZERO),
-        };
+        let state = State { revision: Revision::ZERO, standing: Standing::CatchingUp };
+        let shared = Shared { published: ArcSwap::from_pointee(None), state: watch::Sender::new(state) };
         Self { shared: Arc::new(shared) }
     }
 }
@@ -60,40 +62,50 @@ impl View {
         let revision = index.revision();
         self.shared.published.store(Arc::new(Some(Published { store, index })));
         // After the index is there, else a waiting reader wakes and does not find it.
-        self.shared.revision.send_replace(revision);
+        self.shared.state.send_modify(|state| state.revision = revision);
     }
 
     /// Says how the follower stands to the log.
     pub fn set_standing(&self, standing: Standing) {
-        self.shared.standing.store(Arc::new(standing));
+        self.shared.state.send_modify(|state| state.standing = standing);
     }
 
-    /// The newest index that knows at least that revision, waiting for it until the deadline.
+    /// The newest index. With `at_least` it waits until the deadline for an index that knows this revision; without, it
+    /// takes what is there.
     ///
     /// # Errors
-    /// `CatchingUp` before the log has been read once; `NotYetVisible` at the deadline; why the log was refused.
+    /// Why the log was refused, at once; `CatchingUp` where the log has not been read once; `NotYetVisible` at the
+    /// deadline.
     pub async fn read(&self, at_least: Option<Revision>, deadline: Option<Instant>) -> Result<Published, Fault> {
-        let wanted = at_least.unwrap_or(Revision::ZERO);
-        let mut revision = self.shared.revision.subscribe();
-        let reached = revision.wait_for(|revision| *revision >= wanted);
-        let is_reached = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, reached).await.is_ok(),
-            None => reached.await.is_ok(),
+        let mut state = self.shared.state.subscribe();
+        let is_decided = |state: &State| match state.standing {
+            Standing::Refused(_) => true,
+            Standing::CatchingUp => at_least.is_none(),
+            Standing::Following => at_least.is_none_or(|wanted| wanted <= state.revision),
         };
-        if let Standing::Refused(fault) = &**self.shared.standing.load() {
-            return Err(fault.clone());
+        let decided = async { state.wait_for(is_decided).await.is_ok() };
+        let is_in_time = match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, decided).await.unwrap_or(false),
+            None => decided.await,
+        };
+        let state = self.shared.state.borrow();
+        let revision = state.revision;
+        match &state.standing {
+            Standing::Refused(fault) => Err(fault.clone()),
+            Standing::CatchingUp => {
+                let message = format!("the log is still being read, up to revision {revision} so far; try again");
+                Err(Fault::new(Reason::CatchingUp, message).with("revision", revision))
+            }
+            Standing::Following if !is_in_time => {
+                let wanted = at_least.unwrap_or(Revision::ZERO);
+                let message = format!("revision {wanted} is not known here yet, {revision} is; try again");
+                Err(Fault::new(Reason::NotYetVisible, message).with("revision", revision))
+            }
+            Standing::Following => {
+                let published = (**self.shared.published.load()).clone();
+                published.ok_or_else(|| Fault::new(Reason::CatchingUp, "no log has been read yet; try again"))
+            }
         }
-        let newest = *self.shared.revision.borrow();
-        if !is_reached {
-            let message = format!("revision {wanted} is not known here yet, {newest} is; try again");
-            return Err(Fault::new(Reason::NotYetVisible, message).with("revision", newest));
-        }
-        if matches!(&**self.shared.standing.load(), Standing::CatchingUp) {
-            let message = format!("the log is still being read, up to revision {newest} so far; try again");
-            return Err(Fault::new(Reason::CatchingUp, message).with("revision", newest));
-        }
-        let published = (**self.shared.published.load()).clone();
-        published.ok_or_else(|| Fault::new(Reason::CatchingUp, "no log has been read yet; try again"))
     }
 }
 
@@ -145,5 +157,20 @@ mod tests {
         assert!(view.read(None, None).await.is_ok());
         view.set_standing(Standing::Refused(Fault::new(Reason::StoreMismatch, "another store")));
         assert_eq!(view.read(None, None).await.unwrap_err().reason, Reason::StoreMismatch);
+        assert_eq!(view.read(Some(9.into()), None).await.unwrap_err().reason, Reason::StoreMismatch, "at once");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_revision_waits_for_the_log_to_be_read() {
+        let view = View::default();
+        view.publish(STORE, index(2));
+        let reader = tokio::spawn({
+            let view = view.clone();
+            async move { view.read(Some(2.into()), None).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!reader.is_finished());
+        view.set_standing(Standing::Following);
+        assert_eq!(reader.await.unwrap().unwrap().index.revision(), Revision::from(2));
     }
 }

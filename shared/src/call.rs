@@ -11,12 +11,13 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use tonic::{Status, body::Body};
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::{
+    limits::MESSAGE_BYTES_MAX,
     model::fault::{Fault, Reason},
     status::status,
 };
@@ -96,7 +97,7 @@ where
                 },
             };
             drop(open);
-            let mut answer = answer?;
+            let mut answer = with_reason(answer?);
             let code = answer.headers().get(Status::GRPC_STATUS).and_then(|code| code.to_str().ok()).unwrap_or("0");
             tracing::debug!(parent: Span::current(), code, elapsed_us = start.elapsed().as_micros(), "call answered");
             answer.headers_mut().insert(REQUEST_ID, id);
@@ -141,6 +142,23 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
     }
 }
 
+/// Refusals of the server's own machinery carry no reason; they get one.
+fn with_reason(answer: Response<Body>) -> Response<Body> {
+    let Some(refusal) = Status::from_header_map(answer.headers()).filter(|status| status.details().is_empty()) else {
+        return answer;
+    };
+    let (reason, message) = match refusal.code() {
+        Code::OutOfRange => (Reason::TooLarge, format!("a message has at most {MESSAGE_BYTES_MAX} bytes")),
+        // Our own internal errors have a reason, so this is a message that could not be decoded.
+        Code::Internal => (Reason::MalformedMessage, format!("the message cannot be read: {}", refusal.message())),
+        Code::Unimplemented => {
+            (Reason::UnknownMethod, "there is no such method; ask reflection what there is".to_owned())
+        }
+        _ => return answer,
+    };
+    status(&Fault::new(reason, message)).into_http()
+}
+
 fn deadline_exceeded(limit: Duration) -> Response<Body> {
     let message = format!("not answered within {} ms; whether a write took place is not known", limit.as_millis());
     status(&Fault::new(Reason::DeadlineExceeded, message)).into_http()
@@ -177,7 +195,9 @@ mod tests {
         let layers = tower::ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
             .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
-            .layer(CallLayer::new(Duration::from_millis(deadline_ms), TaskTracker::new()));
+            .layer(CallLayer::new(Duration::from_millis(deadline_ms), TaskTracker::new()))
+            .map_response(|response: Response<_>| response.map(Body::new))
+            .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked));
         match tower::ServiceExt::oneshot(layers.service_fn(handler), request).await {
             Ok(answer) => answer,
             Err(never) => match never {},
@@ -224,6 +244,21 @@ mod tests {
             |_: Request<Body>| async { if true { panic!("as if a handler had a fault") } else { unreachable!() } };
         let answer = answer::<_>(1000, request("/tonghop.v1.QueryService/GetShare", None), panics).await;
         assert_eq!(code(&answer), Some(tonic::Code::Internal));
+        assert!(answer.headers().contains_key(REQUEST_ID), "the id that leads to the log");
+    }
+
+    #[tokio::test]
+    async fn what_the_machinery_refuses_has_a_reason_too() {
+        for (refused, code_now, reason) in [
+            (Code::OutOfRange, Code::InvalidArgument, "TOO_LARGE"),
+            (Code::Internal, Code::InvalidArgument, "MALFORMED_MESSAGE"),
+            (Code::Unimplemented, Code::Unimplemented, "UNKNOWN_METHOD"),
+        ] {
+            let refuse = move |_| async move { Ok(Status::new(refused, "as tonic does").into_http()) };
+            let answer = answer(1000, request("/tonghop.v1.QueryService/GetShare", None), refuse).await;
+            let status = Status::from_header_map(answer.headers()).unwrap();
+            assert_eq!((status.code(), crate::status::reason_name(&status).as_deref()), (code_now, Some(reason)));
+        }
     }
 
     #[tokio::test]

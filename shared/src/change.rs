@@ -38,4 +38,6 @@ pub enum Change {
     TermDefined(Term),
     /// A version of a report was submitted.
     ReportSubmitted(Box<Report>),
+    /// A call with a request id found all of it there already; kept so that a retry gets the same receipt.
+    Unchanged,
 }

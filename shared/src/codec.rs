@@ -50,12 +50,21 @@ pub enum RecordFault {
     },
 }
 
-/// An entry that is larger than an entry may be.
+/// Why an entry cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("has {bytes} bytes encoded, at most {ENTRY_BYTES_MAX} are allowed")]
-pub struct EntryTooLarge {
-    /// Encoded bytes.
-    pub bytes: usize,
+pub enum EncodeFault {
+    /// It is larger than an entry may be.
+    #[error("has {bytes} bytes encoded, at most {ENTRY_BYTES_MAX} are allowed")]
+    TooLarge {
+        /// Encoded bytes.
+        bytes: usize,
+    },
+    /// Nobody could read it again. A check has let through what it should not have.
+    #[error("cannot be read again: {detail}")]
+    Unreadable {
+        /// What is wrong with it.
+        detail: String,
+    },
 }
 
 /// The start of a store's chain, before its first entry.
@@ -70,13 +79,21 @@ pub fn next_link(previous: &Link, entry: &[u8]) -> Link {
     Link { revision: previous.revision.next(), chain_hash: ChainHash(hash.into()) }
 }
 
-/// Encodes an entry; its size is checked here, once, for every way into the log.
+/// Encodes an entry, and makes sure that what comes back from the bytes is the same entry: one that could not be read
+/// again would stop this service at its next start, and every follower at once.
 ///
 /// # Errors
-/// [`EntryTooLarge`] if it has more than 64 KiB.
-pub fn encode(entry: &Entry) -> Result<Vec<u8>, EntryTooLarge> {
+/// [`EncodeFault`]; such an entry must not be written.
+pub fn encode(entry: &Entry) -> Result<Vec<u8>, EncodeFault> {
     let bytes = convert::entry::encode(entry);
-    if bytes.len() > ENTRY_BYTES_MAX { Err(EntryTooLarge { bytes: bytes.len() }) } else { Ok(bytes) }
+    if bytes.len() > ENTRY_BYTES_MAX {
+        return Err(EncodeFault::TooLarge { bytes: bytes.len() });
+    }
+    match convert::entry::decode(&bytes) {
+        Ok(read) if read == *entry => Ok(bytes),
+        Ok(_) => Err(EncodeFault::Unreadable { detail: "it comes back as another entry".to_owned() }),
+        Err(fault) => Err(EncodeFault::Unreadable { detail: fault.to_string() }),
+    }
 }
 
 /// Reads a record that has to follow on `previous`: the same history, the next revision, readable bytes.

@@ -25,7 +25,7 @@ use crate::{
     limits::{ID_CHARS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
     model::{
         decimal,
-        fault::{Fault, Reason, Violations},
+        fault::{Fault, Reason, Violations, quote},
         ids::{IndicatorId, UnitId},
         log::RequestKey,
         period, text,
@@ -86,13 +86,15 @@ impl Door {
         }
         let day = period::parse_day(text);
         if day.is_none() {
-            self.add(path, Reason::InvalidDate, format!("{text:?} is no day; write it as 2017-08-17"));
+            self.add(path, Reason::InvalidDate, format!("{} is no day; write it as 2017-08-17", quote(text)));
         }
         day
     }
 
     fn decimal(&mut self, path: &str, text: &str) -> Option<Decimal> {
-        decimal::parse(text).map_err(|fault| self.add(path, Reason::InvalidDecimal, format!("{text:?} {fault}"))).ok()
+        decimal::parse(text)
+            .map_err(|fault| self.add(path, Reason::InvalidDecimal, format!("{} {fault}", quote(text))))
+            .ok()
     }
 
     fn text(&mut self, path: &str, text: &str, chars_max: usize) -> String {
@@ -135,21 +137,24 @@ impl Door {
         value
     }
 
-    /// A short key, such as an attribute's or a form's.
+    /// A short key, such as an attribute's.
     fn key(&mut self, path: &str, text: &str, allowed: fn(u8) -> bool, rule: &str) -> String {
         if self.is_trusted {
             return text.to_owned();
         }
-        if text.len() > ID_CHARS_MAX || !text.bytes().all(allowed) {
-            self.add(path, Reason::InvalidId, format!("has at most {ID_CHARS_MAX} characters of {rule}"));
+        if text.is_empty() || text.len() > ID_CHARS_MAX || !text.bytes().all(allowed) {
+            self.add(path, Reason::InvalidId, format!("has 1 to {ID_CHARS_MAX} characters of {rule}"));
         }
         text.to_owned()
     }
 
-    fn count(&mut self, path: &str, count: usize, count_max: usize) {
-        if count > count_max && !self.is_trusted {
-            self.add(path, Reason::TooMany, format!("has {count} elements, at most {count_max} are allowed"));
+    /// Whether so many elements are allowed; if not, none of them is looked at.
+    fn allows(&mut self, path: &str, count: usize, count_max: usize) -> bool {
+        if count <= count_max || self.is_trusted {
+            return true;
         }
+        self.add(path, Reason::TooMany, format!("has {count} elements, at most {count_max} are allowed"));
+        false
     }
 
     /// The id of the request, if it has one, with the digest of its content.

@@ -26,6 +26,8 @@ pub const NOTE_CHARS_MAX: usize = 500;
 pub const URI_CHARS_MAX: usize = 2_000;
 /// Attributes of a unit.
 pub const ATTRIBUTES_MAX: usize = 32;
+/// Names of an indicator.
+pub const NAMES_MAX: usize = 32;
 /// Dimensions of an indicator.
 pub const DIMENSIONS_MAX: usize = 8;
 /// Codes of a dimension.
@@ -36,5 +38,13 @@ pub const DECIMAL_DIGITS_MAX: usize = 28;
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the violations in an error; further ones are counted only.
 pub const VIOLATION_BYTES_MAX: usize = 4 * 1024;
+/// Violations that are kept of one request; further ones are counted only.
+pub const VIOLATIONS_KEPT_MAX: usize = 500;
+/// Bytes of the message of an error, as it is encoded in a header.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 1024;
+/// Bytes of the rows of a page; a page ends earlier than its rows where they are large.
+pub const PAGE_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Digits of a stated percentage.
+pub const STATED_PERCENT_DIGITS_MAX: usize = 12;
 /// Request ids that are remembered at least.
 pub const REQUESTS_REMEMBERED_MIN: usize = 1_000_000;

@@ -1,5 +1,6 @@
 //! The domain: units, indicators, terms, periods, quantities, reports. Pure.
 
+pub mod command;
 pub mod decimal;
 pub mod fault;
 pub mod ids;

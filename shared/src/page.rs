@@ -5,9 +5,12 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::model::{
-    fault::{Fault, Reason, Violation},
-    log::{Revision, StoreId},
+use crate::{
+    limits::PAGE_BYTES_MAX,
+    model::{
+        fault::{Fault, Reason, Violation},
+        log::{Revision, StoreId},
+    },
 };
 
 /// A page as it was asked for.
@@ -81,23 +84,33 @@ impl PageRequest {
     }
 }
 
-/// The rows of one page, and the token of the next if there is one.
+/// The rows of one page as messages, and the token of the next page if there is one. A page ends at its rows, or earlier
+/// where its messages are large.
 ///
-/// `rows` are the rows after the cursor that belong to its snapshot; `id` names a row.
-pub fn take_page<'a, T>(
+/// `rows` are the rows after the cursor that belong to its snapshot; `id` names a row, `write` makes its message.
+pub fn take_page<'a, T: 'a, M: prost::Message>(
     request: &PageRequest,
     store: StoreId,
     cursor: &Cursor,
     rows: impl Iterator<Item = &'a T>,
     id: impl Fn(&T) -> &str,
-) -> (Vec<&'a T>, String) {
-    let mut page: Vec<&T> = rows.take(request.rows + 1).collect();
-    if page.len() <= request.rows {
-        return (page, String::new());
+    write: impl Fn(&T) -> M,
+) -> (Vec<M>, String) {
+    let mut page: Vec<M> = Vec::new();
+    let mut bytes = 0;
+    let mut last = None;
+    for row in rows {
+        let message = write(row);
+        bytes += message.encoded_len();
+        if let Some(last) = last
+            && (page.len() == request.rows || bytes > PAGE_BYTES_MAX)
+        {
+            return (page, request.next_token(store, cursor.snapshot, id(last)));
+        }
+        page.push(message);
+        last = Some(row);
     }
-    page.truncate(request.rows);
-    let token = page.last().map_or_else(String::new, |last| request.next_token(store, cursor.snapshot, id(last)));
-    (page, token)
+    (page, String::new())
 }
 
 #[cfg(test)]
@@ -134,9 +147,21 @@ mod tests {
     fn the_last_page_has_no_token() {
         let rows = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let cursor = Cursor { snapshot: Revision::from(1), after: String::new() };
-        let (page, token) = take_page(&request("", 1), STORE, &cursor, rows.iter(), |row| row);
-        assert_eq!((page.len(), token.is_empty()), (2, false));
-        let (page, token) = take_page(&request("", 1), STORE, &cursor, rows[..2].iter(), |row| row);
-        assert_eq!((page.len(), token.is_empty()), (2, true));
+        let page = |rows: &[String]| {
+            let (page, token) = take_page(&request("", 1), STORE, &cursor, rows.iter(), |row| row, String::clone);
+            (page.len(), token.is_empty())
+        };
+        assert_eq!(page(&rows), (2, false));
+        assert_eq!(page(&rows[..2]), (2, true));
+        assert_eq!(page(&[]), (0, true));
+    }
+
+    #[test]
+    fn a_page_of_large_rows_ends_early() {
+        let rows = ["a".repeat(PAGE_BYTES_MAX), "b".to_owned()];
+        let cursor = Cursor { snapshot: Revision::from(1), after: String::new() };
+        let (page, token) = take_page(&request("", 1), STORE, &cursor, rows.iter(), |row| &row[..1], String::clone);
+        assert_eq!(page.len(), 1);
+        assert_eq!(request(&token, 1).cursor(STORE, Revision::from(1)).unwrap().after, "a");
     }
 }

@@ -2,12 +2,10 @@
 //!
 //! Copies are cheap: they share everything that did not change, so that a reader keeps its own while the fold goes on.
 
-mod check;
-
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{ops::Bound, sync::Arc};
 
 use jiff::civil::Date;
-use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
 use crate::{
     change::Change,
@@ -19,8 +17,6 @@ use crate::{
         unit::{Level, Organ, Unit},
     },
 };
-
-pub use check::{UnitsRequest, check_indicators, check_terms, check_units};
 
 /// Something of the registry and the revision at which it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +30,16 @@ pub struct Registered<T> {
 /// The fold of every change of units, indicators and terms up to a revision.
 ///
 /// Invariants: at most one root; every other unit has a registered parent of a higher level, so there is no cycle; a unit
-/// is alive only while its parent is; ids are never reused.
+/// is alive only while its parent is; ids are never reused. Units come after their parents.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     revision: Revision,
     complete_from: Option<Date>,
     root: Option<UnitId>,
     units: RedBlackTreeMapSync<UnitId, Arc<Registered<Unit>>>,
-    children: HashTrieMapSync<UnitId, Arc<BTreeSet<UnitId>>>,
+    /// First day on which a unit and everything above it are alive; absent where none of them says when it began.
+    alive_from: HashTrieMapSync<UnitId, Date>,
+    children: HashTrieMapSync<UnitId, RedBlackTreeSetSync<UnitId>>,
     indicators: RedBlackTreeMapSync<IndicatorId, Arc<Registered<Indicator>>>,
     terms: HashTrieMapSync<TermKey, Arc<Registered<Term>>>,
 }
@@ -59,19 +57,24 @@ impl Registry {
             Change::TermDefined(term) => {
                 self.terms.insert_mut(term.key.clone(), Arc::new(Registered { revision, value: term.clone() }));
             }
-            Change::ReportSubmitted(_) => return,
+            Change::ReportSubmitted(_) | Change::Unchanged => return,
         }
         self.revision = revision;
     }
 
     fn add_unit(&mut self, revision: Revision, unit: Unit) {
+        let mut alive_from = unit.valid_from;
         match &unit.parent {
             Some(parent) => {
                 let mut siblings = self.children.get(parent).cloned().unwrap_or_default();
-                Arc::make_mut(&mut siblings).insert(unit.id.clone());
+                siblings.insert_mut(unit.id.clone());
                 self.children.insert_mut(parent.clone(), siblings);
+                alive_from = alive_from.max(self.alive_from.get(parent).copied());
             }
             None => self.root = Some(unit.id.clone()),
+        }
+        if let Some(day) = alive_from {
+            self.alive_from.insert_mut(unit.id.clone(), day);
         }
         self.units.insert_mut(unit.id.clone(), Arc::new(Registered { revision, value: unit }));
     }
@@ -106,6 +109,11 @@ impl Registry {
         self.units.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, unit)| &**unit)
     }
 
+    /// Whether the unit, and so everything above it, is alive on that day. An unknown start counts as ever.
+    pub fn is_alive_on(&self, unit: &UnitId, day: Date) -> bool {
+        self.alive_from.get(unit).is_none_or(|first_day| *first_day <= day)
+    }
+
     /// The unit above it on that day.
     pub fn parent_on(&self, unit: &Unit, _day: Date) -> Option<&Unit> {
         unit.parent.as_ref().and_then(|parent| self.unit(parent))
@@ -124,7 +132,7 @@ impl Registry {
     /// The units directly below it that are alive on that day, in the order of their ids.
     pub fn children_on<'a>(&'a self, unit: &UnitId, day: Date) -> impl Iterator<Item = &'a Unit> {
         let children = self.children.get(unit).map(|ids| ids.iter()).into_iter().flatten();
-        children.filter_map(|id| self.unit(id)).filter(move |child| child.is_alive_on(day))
+        children.filter_map(|id| self.unit(id)).filter(move |child| self.is_alive_on(&child.id, day))
     }
 
     /// The unit itself and everything below it that is alive on that day, each before what is below it.
@@ -135,7 +143,7 @@ impl Registry {
             open.extend(self.children_on(&next.id, day));
             Some(next)
         })
-        .filter(move |unit| unit.is_alive_on(day))
+        .filter(move |unit| self.is_alive_on(&unit.id, day))
     }
 
     /// The indicator with that id.

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
+    body::Body,
     service::{Routes, RoutesBuilder},
     transport::Server,
 };
@@ -106,6 +107,9 @@ pub async fn serve(
     let layers = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CallLayer::new(config.deadline_max(), stop.calls.clone()))
+        // Inside the call, so that the answer to a panic has the call's id; outside, for the call itself.
+        .map_response(|response: http::Response<_>| response.map(Body::new))
+        .layer(CatchPanicLayer::custom(panicked))
         .into_inner();
     // The defaults leave a connection that sends broken headers unlimited.
     let server = Server::builder()

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
-    limits::VIOLATION_BYTES_MAX,
+    limits::{ERROR_MESSAGE_BYTES_MAX, VIOLATION_BYTES_MAX},
     model::fault::{Fault, Reason, Violation},
 };
 
@@ -59,6 +59,7 @@ impl Reason {
             Self::InvalidEnumValue => ("INVALID_ENUM_VALUE", Code::InvalidArgument),
             Self::InvalidDefinition => ("INVALID_DEFINITION", Code::InvalidArgument),
             Self::InvalidPageToken => ("INVALID_PAGE_TOKEN", Code::InvalidArgument),
+            Self::MalformedMessage => ("MALFORMED_MESSAGE", Code::InvalidArgument),
             Self::TooMany => ("TOO_MANY", Code::InvalidArgument),
             Self::TooLarge => ("TOO_LARGE", Code::InvalidArgument),
             Self::DuplicateId => ("DUPLICATE_ID", Code::InvalidArgument),
@@ -100,6 +101,7 @@ impl Reason {
             Self::Overloaded => ("OVERLOADED", Code::ResourceExhausted),
             Self::DataCorrupt => ("DATA_CORRUPT", Code::DataLoss),
             Self::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+            Self::UnknownMethod => ("UNKNOWN_METHOD", Code::Unimplemented),
             Self::Internal => ("INTERNAL", Code::Internal),
         }
     }
@@ -113,35 +115,41 @@ pub fn status(fault: &Fault) -> Status {
         fault.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     details.set_error_info(fault.reason.name(), ERROR_DOMAIN, metadata);
     if !fault.violations.is_empty() {
-        details.set_bad_request(field_violations(&fault.violations));
+        details.set_bad_request(field_violations(&fault.violations, fault.unlisted));
     }
     if let Retry::After(delay) = fault.reason.retry() {
         details.set_retry_info(Some(delay));
     }
-    let mut message = fault.message.clone();
-    if message.len() > MESSAGE_CHARS_MAX {
-        message = message.chars().take(MESSAGE_CHARS_MAX).chain(['…']).collect();
-    }
-    Status::with_error_details(fault.reason.code(), message, details)
+    Status::with_error_details(fault.reason.code(), cut(&fault.message), details)
 }
 
-/// Longer messages are cut: they travel in a header.
-const MESSAGE_CHARS_MAX: usize = 500;
+/// A message that fits into a header, where every byte that is not printable ASCII takes three.
+fn cut(message: &str) -> String {
+    let mut bytes = 0;
+    let fits = |c: &char| {
+        bytes += if c.is_ascii_graphic() || *c == ' ' { 1 } else { 3 * c.len_utf8() };
+        bytes <= ERROR_MESSAGE_BYTES_MAX
+    };
+    let start: String = message.chars().take_while(fits).collect();
+    if start.len() < message.len() { start + "…" } else { start }
+}
 
 /// The violations up to the limit of bytes; a last one counts the rest.
-fn field_violations(violations: &[Violation]) -> Vec<FieldViolation> {
+fn field_violations(violations: &[Violation], unlisted: usize) -> Vec<FieldViolation> {
     let mut listed: Vec<FieldViolation> = Vec::new();
     let mut bytes = 0;
-    for (index, violation) in violations.iter().enumerate() {
-        bytes += violation.path.len() + violation.message.len() + violation.reason.name().len();
-        if bytes > VIOLATION_BYTES_MAX && index > 0 {
-            let rest = violations.len() - index;
-            listed.push(FieldViolation::new("", format!("and {rest} more violations that are not listed")));
+    for violation in violations {
+        let mut field = FieldViolation::new(cut(&violation.path), cut(&violation.message));
+        field.reason = violation.reason.name().to_owned();
+        bytes += field.field.len() + field.description.len() + field.reason.len();
+        if bytes > VIOLATION_BYTES_MAX {
             break;
         }
-        let mut field = FieldViolation::new(&violation.path, &violation.message);
-        field.reason = violation.reason.name().to_owned();
         listed.push(field);
+    }
+    let rest = violations.len() + unlisted - listed.len();
+    if rest > 0 {
+        listed.push(FieldViolation::new("", format!("and {rest} more violations that are not listed")));
     }
     listed
 }
@@ -169,6 +177,17 @@ mod tests {
         let rest = 500 - (listed.len() - 1);
         assert!(listed.len() > 10 && listed.len() < 30, "{}", listed.len());
         assert_eq!(listed.last().unwrap().description, format!("and {rest} more violations that are not listed"));
+    }
+
+    #[test]
+    fn no_status_outgrows_the_headers_that_clients_accept() {
+        let violation =
+            |_| Violation { path: "đ".repeat(5000), reason: Reason::InvalidText, message: "\n".repeat(5000) };
+        let violations: Vec<_> = (0..500).map(violation).collect();
+        let fault = Fault { violations, unlisted: 7, ..Fault::new(Reason::InvalidText, "đ".repeat(100_000)) };
+        let headers = status(&fault).into_http::<()>().into_parts().0.headers;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        assert!(bytes < 8 * 1024, "{bytes}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the register and the five reports answer.
 
+use proto::v1::observation::{Qualifier, Value as Reported};
 use serde_json::{Value, json};
 use tests::{fixtures, harness::Pair, json::call};
 
@@ -147,6 +148,18 @@ async fn what_was_reported_comes_back_as_it_went_in() {
     assert_eq!(unit.name, "Huyện Đại Từ");
 }
 
+/// A value as the table of facts writes it.
+fn printed(value: &Reported) -> String {
+    match value {
+        Reported::Flag(flag) => flag.to_string(),
+        Reported::Count(count) => count.to_string(),
+        Reported::Decimal(number) | Reported::Percent(number) => number.clone(),
+        Reported::Ratio(ratio) => format!("{}/{}", ratio.numerator(), ratio.denominator()),
+        Reported::Money(money) => money.amount.clone(),
+        Reported::Missing(_) => "missing".to_owned(),
+    }
+}
+
 /// Every fact of the articles is either in a report, with its figure, or listed with the reason why not yet.
 #[test]
 fn every_fact_is_in_a_report_or_listed_with_its_reason() {
@@ -154,11 +167,20 @@ fn every_fact_is_in_a_report_or_listed_with_its_reason() {
     let not_yet = std::fs::read_to_string(fixtures::path("facts_not_yet.md")).unwrap();
     let mut fitted = std::collections::BTreeSet::new();
     for line in table.lines().skip(1) {
-        let [fact, file, report, index, indicator] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let file = file.trim_start_matches("reports/").trim_end_matches(".json");
-        let reports = fixtures::reports(file);
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [fact, file, report, index, indicator, figure, qualifier, stated_percent] = columns[..] else {
+            panic!("{line}");
+        };
+        let reports = fixtures::reports(file.trim_end_matches(".json"));
         let report = reports[report.parse::<usize>().unwrap()].report.as_ref().unwrap();
-        assert_eq!(report.observations[index.parse::<usize>().unwrap()].indicator, indicator, "{fact}");
+        let observation = &report.observations[index.parse::<usize>().unwrap()];
+        assert_eq!(observation.indicator, indicator, "{fact}");
+        assert_eq!(printed(observation.value.as_ref().unwrap()), figure, "{fact}");
+        let stated = match observation.qualifier() {
+            Qualifier::Unspecified => "EXACT",
+            other => other.as_str_name(),
+        };
+        assert_eq!((stated, observation.stated_percent.as_str()), (qualifier, stated_percent), "{fact}");
         fitted.insert(fact.to_owned());
     }
     let listed: std::collections::BTreeSet<String> = not_yet

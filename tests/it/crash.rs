@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::{
     feed::entries,
     naive::{Question, World},
-    support::{FLAG, flag_report, small_world, yes_and_no},
+    support::{FLAG, eventually, flag_report, small_world, yes_and_no},
 };
 
 const CLIENTS: usize = 64;
@@ -89,9 +89,12 @@ async fn no_kill_loses_or_doubles_what_was_acknowledged() {
     for cycle in 0..CYCLES {
         let before = acknowledged.lock().unwrap().len();
         // Kill only what has been at work since the last time.
-        while acknowledged.lock().unwrap().len() < before + CLIENTS {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        eventually(async || {
+            let ended = clients.try_join_next();
+            assert!(ended.is_none(), "a client met an answer that it did not expect: {ended:?}");
+            (acknowledged.lock().unwrap().len() >= before + CLIENTS).then_some(())
+        })
+        .await;
         tokio::time::sleep(Duration::from_micros(random.random_range(0..30_000))).await;
         // The runtime's threads go on with the clients while this one restarts the service.
         tokio::task::block_in_place(|| pair.restart_ingest());

@@ -73,9 +73,13 @@ async fn a_follower_resumes_after_its_last_entry_and_a_stranger_is_told() {
         assert_eq!(rest, all[revision..], "after {revision}");
     }
 
+    let nothing_yet = FollowRequest { store_id: opened.store_id.clone(), epoch: opened.epoch, ..Default::default() };
+    assert_eq!(follow(&pair, nothing_yet.clone()).await.unwrap().1, all);
+
     let other_store = uuid::Uuid::from_u128(1).to_string();
     let refusals = [
-        (FollowRequest { store_id: other_store, ..at(5) }, Code::FailedPrecondition, "STORE_MISMATCH"),
+        (FollowRequest { store_id: other_store.clone(), ..at(5) }, Code::FailedPrecondition, "STORE_MISMATCH"),
+        (FollowRequest { store_id: other_store, ..nothing_yet }, Code::FailedPrecondition, "STORE_MISMATCH"),
         (FollowRequest { last_chain_hash: vec![0; 32], ..at(5) }, Code::FailedPrecondition, "HISTORY_DIVERGED"),
         (FollowRequest { last_revision: 999, ..at(5) }, Code::OutOfRange, "FUTURE_REVISION"),
         (FollowRequest { epoch: opened.epoch + 1, ..at(5) }, Code::FailedPrecondition, "HISTORY_TRUNCATED"),

@@ -42,7 +42,7 @@ impl World {
                 Change::Unit(unit) => drop(world.units.insert(unit.id.clone(), unit)),
                 Change::RegisterCompleteFrom(day) => world.complete_from = day,
                 Change::Report(report) => drop(world.reports.insert(report.name.clone(), (entry.revision, report))),
-                Change::Indicator(_) | Change::Term(_) => {}
+                Change::Indicator(_) | Change::Term(_) | Change::Unchanged(_) => {}
             }
         }
         world
@@ -74,7 +74,12 @@ impl World {
         } else {
             question.ids.contains(&unit.id)
         };
-        is_selected && unit.valid_from <= question.day
+        is_selected && self.is_alive(unit, &question.day)
+    }
+
+    /// A unit lives when it and everything above it has begun, as far as that is known.
+    fn is_alive(&self, unit: &Unit, day: &str) -> bool {
+        self.above(&unit.id).iter().all(|above| above.valid_from.as_str() <= day)
     }
 
     /// The unit and those above it, upwards.
@@ -151,7 +156,7 @@ impl World {
         let mut published = Vec::new();
         for (_, report) in self.reports.values().filter(|(_, report)| contains(report, &question.day)) {
             for observation in about(report, &question.indicator) {
-                let is_alive = |unit: &&Unit| unit.valid_from <= question.day;
+                let is_alive = |unit: &&Unit| self.is_alive(unit, &question.day);
                 let denoted: Vec<&str> = match observation.scope() {
                     Scope::Children => {
                         let children = self.units.values().filter(is_alive).filter(|unit| unit.parent == report.unit);
@@ -168,7 +173,7 @@ impl World {
                     Value::Ratio(ratio) => (String::new(), Some(ratio)),
                     _ => continue,
                 };
-                if denoted == units.iter().map(|unit| unit.id.as_str()).collect::<Vec<_>>() {
+                if !denoted.is_empty() && denoted == units.iter().map(|unit| unit.id.as_str()).collect::<Vec<_>>() {
                     published.push(Published {
                         percent,
                         ratio,

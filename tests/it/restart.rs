@@ -5,7 +5,7 @@ use tests::harness::{FREE_PORT, Pair, Service, start_ingest, try_start_ingest};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
-use crate::support::{flag_report, reason, small_world, submit, yes_and_no};
+use crate::support::{eventually, flag_report, reason, small_world, submit, yes_and_no};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_either_service_changes_no_answer() {
@@ -41,13 +41,8 @@ async fn a_query_service_never_answers_from_another_store() {
     first.kill();
     pair.ingest = start_ingest(other.path().join("second").as_path(), &listen);
     let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None };
-    let refused = loop {
-        match pair.queries().get_unit(ask.clone()).await {
-            // Until it notices, what it answers is true for the revision that it says.
-            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            Err(status) => break status,
-        }
-    };
+    // Until it notices, what it answers is true for the revision that it says.
+    let refused = eventually(async || pair.queries().get_unit(ask.clone()).await.err()).await;
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "STORE_MISMATCH"));
     let health = HealthClient::new(pair.query.channel()).check(HealthCheckRequest::default()).await.unwrap();
     assert_eq!(health.into_inner().status, 2, "NOT_SERVING");
@@ -56,13 +51,14 @@ async fn a_query_service_never_answers_from_another_store() {
     let second = std::mem::replace(&mut pair.ingest, start_ingest(&other.path().join("third"), FREE_PORT));
     second.kill();
     pair.ingest = start_ingest(pair.directory.path(), &listen);
-    loop {
-        match pair.queries().get_unit(ask.clone()).await {
-            Ok(_) => break,
-            Err(status) => assert_eq!(reason(&status), "STORE_MISMATCH"),
+    eventually(async || match pair.queries().get_unit(ask.clone()).await {
+        Ok(answer) => Some(answer),
+        Err(status) => {
+            assert_eq!(reason(&status), "STORE_MISMATCH");
+            None
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,14 +69,12 @@ async fn a_query_service_that_was_told_its_store_accepts_no_other() {
     let arguments = ["--ingest", &pair.ingest.uri(), "--listen", FREE_PORT, "--store-id", store];
     let query = Service::start("query-service", &arguments).unwrap();
     let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None };
-    let mut client = proto::v1::query_service_client::QueryServiceClient::new(query.channel());
-    loop {
-        let refused = client.get_unit(ask.clone()).await.unwrap_err();
-        match reason(&refused).as_str() {
-            "CATCHING_UP" => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-            reason => break assert_eq!(reason, "STORE_MISMATCH"),
-        }
-    }
+    let client = proto::v1::query_service_client::QueryServiceClient::new(query.channel());
+    let refused = eventually(async || {
+        let refused = client.clone().get_unit(ask.clone()).await.unwrap_err();
+        Some(reason(&refused)).filter(|reason| reason != "CATCHING_UP")
+    });
+    assert_eq!(refused.await, "STORE_MISMATCH");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use proto::v1::{
     observation::Value,
     unit::Level,
 };
+use std::time::Duration;
+
 use tests::harness::Pair;
 use tonic::Status;
 use tonic_types::StatusExt;
@@ -77,16 +79,32 @@ pub async fn yes_and_no(pair: &Pair, at_least_revision: i64) -> (i32, i32) {
         ..Default::default()
     };
     // A service that has just been started says that it is still reading its log.
-    let share = loop {
-        match pair.queries().get_share(request.clone()).await {
-            Ok(answer) => break answer.into_inner().shares.remove(0),
-            Err(status) if status.code() == tonic::Code::Unavailable => {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-            Err(status) => panic!("{status}"),
-        }
-    };
+    let share = eventually(async || match pair.queries().get_share(request.clone()).await {
+        Ok(answer) => Some(answer.into_inner().shares.remove(0)),
+        Err(status) if status.code() == tonic::Code::Unavailable => None,
+        Err(status) => panic!("{status}"),
+    });
+    let share = share.await;
     (share.yes.unwrap(), share.no.unwrap())
+}
+
+/// Waits a little before the next try.
+pub async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// Tries again and again until something comes of it.
+///
+/// # Panics
+/// If nothing comes of it for so long that nothing will.
+pub async fn eventually<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(value) = attempt().await {
+            return value;
+        }
+        pause().await;
+    }
+    panic!("it does not happen");
 }
 
 /// The reason that a refusal carries.

@@ -55,6 +55,17 @@ async fn reflection_knows_every_service_and_the_details_of_errors() {
     {
         assert!(names.contains(&name), "{names:?}");
     }
+    // grpcurl asks the older version.
+    use tonic_reflection::pb::v1alpha::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let ask = MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned());
+    let request = ServerReflectionRequest { host: String::new(), message_request: Some(ask) };
+    let mut client = ServerReflectionClient::new(pair.query.channel());
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    let answer = answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap();
+    assert!(matches!(answer, MessageResponse::FileDescriptorResponse(_)));
     let symbols = ["tonghop.v1.QueryService", "grpc.health.v1.Health", "google.rpc.ErrorInfo", "google.rpc.BadRequest"];
     for symbol in symbols {
         let answer = reflect(&pair.query, FileContainingSymbol(symbol.to_owned())).await;

@@ -1,12 +1,8 @@
 use std::{pin::Pin, sync::Arc};
 
 use proto::v1::{FollowRequest, FollowResponse, feed_service_server::FeedService};
-use shared::{
-    clock::Clock,
-    convert::feed::{self as door, Event},
-    status::status,
-};
-use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
+use shared::{clock::Clock, convert::feed as door, feed::Event, status::status};
+use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
 use crate::feed::Feed;
@@ -27,7 +23,7 @@ impl FeedService for FeedHandlers {
         let position = door::follow(request.get_ref()).map_err(|fault| status(&fault))?;
         let events = self.feed.follow(position).await.map_err(|fault| status(&fault))?;
         let clock = self.clock.clone();
-        let messages = ReceiverStream::new(events).map(move |event| match event {
+        let messages = events.map(move |event| match event {
             Ok(Event::Opened { store, epoch, newest }) => Ok(door::opened(store, epoch, newest)),
             Ok(Event::Records(records)) => Ok(door::records(records)),
             Ok(Event::Progress { newest }) => Ok(door::progress(newest, clock.now())),

@@ -74,8 +74,8 @@ impl IngestHandlers {
         let Some(versions) = snapshot.reports.get(&name) else {
             return not_found(format!("there is no {name}"));
         };
-        let index = version.map_or(versions.len() - 1, |version| version as usize - 1);
-        match versions.get(index) {
+        let version = version.map_or(versions.len(), |version| version as usize);
+        match versions.get(version - 1) {
             Some(revision) => self.report_at(*revision).await,
             None => not_found(format!("{name} has {} versions", versions.len())),
         }

@@ -5,15 +5,17 @@ use proto::v1::{
     registry_service_server::RegistryService,
 };
 use shared::{
-    convert::registry::{self as door, UnitFilter},
+    convert::registry as door,
     model::{
+        command::UnitFilter,
         fault::{Fault, Reason},
         ids::UnitId,
+        indicator::Indicator,
         log::StoreId,
         unit::Unit,
     },
     page::take_page,
-    registry::Registry,
+    registry::{Registered, Registry},
     status::status,
 };
 use tonic::{Request, Response, Status};
@@ -106,8 +108,8 @@ impl RegistryHandlers {
         let rows = registry
             .units_after(&cursor.after)
             .filter(|unit| unit.revision <= cursor.snapshot && is_wanted(registry, &filter, &unit.value));
-        let (rows, next_page_token) = take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str());
-        let units = rows.into_iter().map(|row| door::unit(&row.value)).collect();
+        let (units, next_page_token) =
+            take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str(), |row| door::unit(&row.value));
         Ok(ListUnitsResponse { units, next_page_token })
     }
 
@@ -116,8 +118,9 @@ impl RegistryHandlers {
         let snapshot = self.submitter.snapshot();
         let cursor = page.cursor(self.store, snapshot.revision)?;
         let rows = snapshot.registry.indicators_after(&cursor.after).filter(|row| row.revision <= cursor.snapshot);
-        let (rows, next_page_token) = take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str());
-        let indicators = rows.into_iter().map(|row| door::indicator(&row.value)).collect();
+        let write = |row: &Registered<Indicator>| door::indicator(&row.value);
+        let (indicators, next_page_token) =
+            take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str(), write);
         Ok(ListIndicatorsResponse { indicators, next_page_token })
     }
 }
@@ -130,6 +133,6 @@ fn is_wanted(registry: &Registry, filter: &UnitFilter, unit: &Unit) -> bool {
     // Without a day it is the map of the last day there is.
     let day = filter.on.unwrap_or(jiff::civil::Date::MAX);
     filter.level.is_none_or(|level| unit.level == level)
-        && filter.on.is_none_or(|day| unit.is_alive_on(day))
+        && filter.on.is_none_or(|day| registry.is_alive_on(&unit.id, day))
         && filter.under.as_ref().is_none_or(|under| registry.ancestry_on(unit, day).any(|above| above.id == *under))
 }

@@ -50,13 +50,17 @@ pub struct SledLog {
     tree: sled::Tree,
     /// Kept open: sled stops its flusher when the last handle is gone.
     _db: sled::Db,
-    /// Our own handle of sled's file: the sync that makes an acknowledgement true.
+    /// Our own handle of sled's file, and the sync that makes an acknowledgement true.
     data_file: File,
+    sync_data: SyncData,
     store: StoreId,
     epoch: u64,
     tail: RwLock<Link>,
     writer: Mutex<Writer>,
 }
+
+/// `fdatasync`; tests put in one that fails.
+type SyncData = fn(&File) -> io::Result<()>;
 
 #[derive(Debug)]
 struct Writer {
@@ -73,9 +77,13 @@ impl SledLog {
     /// # Errors
     /// [`OpenError`]; nothing is served from a store that is in use, or that has lost what was acknowledged.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        Self::open_with(directory, File::sync_data)
+    }
+
+    fn open_with(directory: &Path, sync_data: SyncData) -> Result<Self, OpenError> {
         let log_directory = directory.join("log");
         let head_path = directory.join("head");
-        fs::create_dir_all(&log_directory)?;
+        create_directories(&log_directory)?;
         let is_new = fs::read_dir(&log_directory)?.next().is_none();
         let (head_file, head) = HeadFile::open(&head_path, is_new)?;
         if is_new && head.link.revision == Revision::ZERO {
@@ -91,6 +99,7 @@ impl SledLog {
             tree,
             _db: db,
             data_file,
+            sync_data,
             store: head.store,
             epoch: head.epoch,
             tail: RwLock::new(genesis(head.store)),
@@ -168,7 +177,7 @@ impl SledLog {
         }
         guard(|| self.tree.apply_batch(batch))?;
         guard(|| self.tree.flush())?;
-        self.data_file.sync_data().map_err(|error| error.to_string())
+        (self.sync_data)(&self.data_file).map_err(|error| error.to_string())
     }
 
     fn write_head(&self, writer: &mut Writer) -> Result<(), String> {
@@ -300,6 +309,18 @@ fn keep_synchronous(directory: &Path) {
             tracing::warn!(%error, "the file system has no attribute \"synchronous\": a power cut while the store opens may damage it")
         }
     }
+}
+
+/// Creates a directory and those above it that are missing, and makes their names durable.
+fn create_directories(directory: &Path) -> io::Result<()> {
+    let is_missing = |directory: &&Path| !directory.as_os_str().is_empty() && !directory.exists();
+    let missing: Vec<&Path> = directory.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(directory)?;
+    for created in missing {
+        let above = created.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_directory(above.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 /// Makes the names in a directory durable.

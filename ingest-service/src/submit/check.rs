@@ -7,18 +7,43 @@ use shared::{
     model::{
         fault::{Fault, Reason, Violations},
         indicator::{Indicator, ValueKind},
-        period::{Period, Span, WrittenPeriod},
+        log::Revision,
+        period::{Period, WrittenPeriod},
         report::{Observation, ReportDraft, Scope, Value},
         unit::Unit,
     },
     registry::Registry,
 };
 
+/// What is known of a report that was checked against a registry.
+#[derive(Clone, Debug)]
+pub(super) struct Checked {
+    /// Newest change of that registry.
+    pub(super) registry: Revision,
+    /// The period with the days of its term looked up.
+    pub(super) period: Period,
+}
+
+impl Checked {
+    /// Checks a report against this registry.
+    ///
+    /// # Errors
+    /// Every violation, each with its path.
+    pub(super) fn now(registry: &Registry, draft: &ReportDraft) -> Result<Self, Fault> {
+        check_report(registry, draft).map(|period| Self { registry: registry.revision(), period })
+    }
+
+    /// Whether it still says what a check against this registry would say.
+    pub(super) fn holds_for(&self, registry: &Registry) -> bool {
+        self.registry == registry.revision()
+    }
+}
+
 /// The period of the report with the days of its term looked up.
 ///
 /// # Errors
 /// Every violation, each with its path.
-pub(super) fn check_report(registry: &Registry, draft: &ReportDraft) -> Result<Period, Fault> {
+fn check_report(registry: &Registry, draft: &ReportDraft) -> Result<Period, Fault> {
     let mut violations = Violations::default();
     let unit = registry.unit(&draft.unit);
     if unit.is_none() {
@@ -62,15 +87,12 @@ fn check_period(
             }
         },
     };
-    if !lives_in(unit, period.span()) {
+    let lives_in_it = period.span().last_day.is_none_or(|last_day| registry.is_alive_on(&unit.id, last_day));
+    if !lives_in_it {
         let message = format!("{} lives on no day of {}", unit.id, period.written());
         violations.add("report.period", Reason::UnitNotAlive, message);
     }
     Some(period)
-}
-
-fn lives_in(unit: &Unit, span: Span) -> bool {
-    span.last_day.is_none_or(|last_day| unit.is_alive_on(last_day))
 }
 
 fn check_observation(path: &str, indicator: &Indicator, observation: &Observation, violations: &mut Violations) {

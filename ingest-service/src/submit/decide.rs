@@ -2,19 +2,19 @@
 
 use shared::{
     change::Change,
-    convert::ingest::SubmitCommand,
     model::{
+        command::SubmitRequest,
         fault::{Fault, Reason},
         ids::ReportName,
         log::{RequestKey, Revision},
         report::Report,
     },
-    registry::{check_indicators, check_terms, check_units},
 };
 
 use super::{
     Work,
-    check::check_report,
+    check::Checked,
+    register::{check_indicators, check_terms, check_units},
     state::{State, identity},
 };
 
@@ -23,6 +23,8 @@ use super::{
 pub(super) enum Decision {
     /// Nothing: it is all there at this revision.
     There(Revision),
+    /// Nothing: only the checks were asked for, and there is nothing new in it.
+    Valid,
     /// These changes, as one.
     Change {
         /// In their order; not empty.
@@ -38,27 +40,29 @@ pub(super) enum Decision {
 ///
 /// | work | decision |
 /// |---|---|
-/// | request id known, same content | `There`, at the revision of then |
 /// | request id known, other content | `KeyReusedDifferentContent` |
+/// | request id known, same content, not a dry run | `There`, at the revision of then |
 /// | a fault of form or of reference | the fault with every violation |
-/// | nothing new in it | `There`, now |
+/// | nothing new in it, dry run | `Valid` |
+/// | nothing new in it, no request id | `There`, now |
+/// | nothing new in it, a request id | `Change`: an entry that keeps the request id |
 /// | a report, expected revision not the newest version's | `RevisionConflict` |
 /// | otherwise | `Change` |
 ///
 /// # Errors
 /// As in the table.
-pub(super) fn decide(state: &State, work: &Work) -> Result<Decision, Fault> {
+pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Result<Decision, Fault> {
     let (request, validate_only) = match work {
         Work::Units(command) => (command.request, command.validate_only),
         Work::Indicators(command) => (command.request, command.validate_only),
         Work::Terms(command) => (command.request, command.validate_only),
         Work::Report(command) => (command.request, command.validate_only),
     };
-    if let Some(revision) = earlier(state, request)? {
+    if let Some(revision) = earlier(state, request)?.filter(|_| !validate_only) {
         return Ok(Decision::There(revision));
     }
     let registry = state.registry();
-    let changes: Vec<Change> = match work {
+    let mut changes: Vec<Change> = match work {
         Work::Units(command) => {
             let units = check_units(registry, &command.content)?.into_iter().map(Change::UnitRegistered);
             let stated = command.content.complete_from.filter(|day| registry.complete_from() != Some(*day));
@@ -68,10 +72,15 @@ pub(super) fn decide(state: &State, work: &Work) -> Result<Decision, Fault> {
             check_indicators(registry, &command.content)?.into_iter().map(Change::IndicatorDefined).collect()
         }
         Work::Terms(command) => check_terms(registry, &command.content)?.into_iter().map(Change::TermDefined).collect(),
-        Work::Report(command) => vec![Change::ReportSubmitted(Box::new(next_version(state, command)?))],
+        Work::Report(command) => {
+            vec![Change::ReportSubmitted(Box::new(next_version(state, &command.content, checked)?))]
+        }
     };
-    if changes.is_empty() {
-        return Ok(Decision::There(state.revision()));
+    match (changes.is_empty(), validate_only, request) {
+        (true, true, _) => return Ok(Decision::Valid),
+        (true, false, None) => return Ok(Decision::There(state.revision())),
+        (true, false, Some(_)) => changes.push(Change::Unchanged),
+        (false, ..) => {}
     }
     Ok(Decision::Change { changes, request, validate_only })
 }
@@ -90,9 +99,12 @@ fn earlier(state: &State, request: Option<RequestKey>) -> Result<Option<Revision
 }
 
 /// The report as its next version will be stored.
-fn next_version(state: &State, command: &SubmitCommand) -> Result<Report, Fault> {
-    let draft = &command.draft;
-    let period = check_report(state.registry(), draft)?;
+fn next_version(state: &State, submit: &SubmitRequest, checked: Option<Checked>) -> Result<Report, Fault> {
+    let draft = &submit.draft;
+    let period = match checked {
+        Some(checked) if checked.holds_for(state.registry()) => checked.period,
+        _ => Checked::now(state.registry(), draft)?.period,
+    };
     let same = state.name_of(&identity(&draft.unit, draft.organ, &draft.form, period.written(), &draft.source));
     let known = match (draft.name, same) {
         (None, same) => same,
@@ -108,9 +120,10 @@ fn next_version(state: &State, command: &SubmitCommand) -> Result<Report, Fault>
         }
         (Some(name), _) => Some(name),
     };
-    let versions = known.and_then(|name| state.versions(name)).unwrap_or_default();
-    let newest = versions.last().copied().unwrap_or(Revision::ZERO);
-    if let Some(expected) = command.expected_revision.filter(|expected| *expected != newest) {
+    let versions = known.and_then(|name| state.versions(name));
+    let newest = versions.and_then(|versions| versions.last()).copied().unwrap_or(Revision::ZERO);
+    let version_count = versions.map_or(0, |versions| versions.len());
+    if let Some(expected) = submit.expected_revision.filter(|expected| *expected != newest) {
         let message = match newest {
             Revision::ZERO => format!("expected the version of revision {expected}, but the report is new"),
             newest => format!(
@@ -123,7 +136,7 @@ fn next_version(state: &State, command: &SubmitCommand) -> Result<Report, Fault>
     }
     Ok(Report {
         name: known.unwrap_or(ReportName(state.revision().next().get())),
-        version: u32::try_from(versions.len()).unwrap_or(u32::MAX).saturating_add(1),
+        version: u32::try_from(version_count).unwrap_or(u32::MAX).saturating_add(1),
         unit: draft.unit.clone(),
         organ: draft.organ,
         period,

@@ -1,12 +1,9 @@
 //! The fold that decisions are made against.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::collections::{HashMap, VecDeque};
 
 use jiff::Timestamp;
-use rpds::HashTrieMapSync;
+use rpds::{HashTrieMapSync, VectorSync};
 use shared::{
     change::{Change, Entry},
     limits::REQUESTS_REMEMBERED_MIN,
@@ -28,7 +25,7 @@ pub struct Snapshot {
     /// Units, indicators, terms.
     pub registry: Registry,
     /// Revisions of each report's versions, oldest first.
-    pub reports: HashTrieMapSync<ReportName, Arc<Vec<Revision>>>,
+    pub reports: HashTrieMapSync<ReportName, VectorSync<Revision>>,
 }
 
 /// Digest of what identifies a report where no name is given.
@@ -59,7 +56,7 @@ impl State {
             self.name_by_identity.insert(identity, report.name);
             let reports = &mut self.durable_when_published.reports;
             let mut versions = reports.get(&report.name).cloned().unwrap_or_default();
-            Arc::make_mut(&mut versions).push(entry.revision);
+            versions.push_back_mut(entry.revision);
             reports.insert_mut(report.name, versions);
         }
         if let Some(request) = entry.request {
@@ -98,8 +95,8 @@ impl State {
     }
 
     /// Revisions of the versions of a report; none if there is no such report.
-    pub(super) fn versions(&self, name: ReportName) -> Option<&[Revision]> {
-        self.durable_when_published.reports.get(&name).map(|versions| versions.as_slice())
+    pub(super) fn versions(&self, name: ReportName) -> Option<&VectorSync<Revision>> {
+        self.durable_when_published.reports.get(&name)
     }
 
     /// The report whose newest version identifies itself so.

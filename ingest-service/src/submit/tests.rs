@@ -162,3 +162,35 @@ async fn after_a_failed_append_nothing_is_acknowledged_or_shown() {
     assert_eq!(fixture.submit(&request("b", true)).await.unwrap_err().reason, Reason::StorageFailed);
     assert_eq!(fixture.submitter.snapshot().revision, before);
 }
+
+#[tokio::test]
+async fn a_request_that_changed_nothing_keeps_its_receipt_too() {
+    let fixture = fixture().await;
+    let units = proto::v1::RegisterUnitsRequest {
+        request_id: "0192d0c2-0000-7000-8000-000000000002".to_owned(),
+        units: vec![proto::v1::Unit {
+            id: "vn".to_owned(),
+            level: proto::v1::unit::Level::Country.into(),
+            name: "vn".to_owned(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    let register = async |request: &proto::v1::RegisterUnitsRequest| {
+        fixture.submitter.submit(Work::Units(shared::convert::registry::register_units(request).unwrap())).await
+    };
+    let Receipt::Written(first) = register(&units).await.unwrap() else { panic!("the request is not kept") };
+    fixture.submit(&request("a", true)).await.unwrap();
+    assert_eq!(register(&units).await.unwrap(), Receipt::There(first.revision));
+    let other = proto::v1::RegisterUnitsRequest { complete_from: "2000-01-01".to_owned(), ..units.clone() };
+    assert_eq!(register(&other).await.unwrap_err().reason, Reason::KeyReusedDifferentContent);
+    let dry = proto::v1::RegisterUnitsRequest { validate_only: true, ..units };
+    assert_eq!(register(&dry).await.unwrap(), Receipt::Valid(None), "a dry run has no receipt");
+}
+
+#[tokio::test]
+async fn blanks_are_no_source() {
+    let mut blank = request(" ", true);
+    blank.report.as_mut().unwrap().source.as_mut().unwrap().uri = "\u{a0}".to_owned();
+    assert_eq!(ingest::submit(&blank).unwrap_err().violations[0].path, "report.source");
+}

@@ -76,7 +76,11 @@ fn select<'a>(registry: &'a Registry, selector: &UnitSelector, day: Date) -> Res
                 unknown.add("units.ids", Reason::UnitNotFound, format!("unit {id} is not registered"));
             }
             unknown.into_result()?;
-            Ok(ids.iter().filter_map(|id| registry.unit(id)).filter(|unit| unit.is_alive_on(day)).collect())
+            Ok(ids
+                .iter()
+                .filter_map(|id| registry.unit(id))
+                .filter(|unit| registry.is_alive_on(&unit.id, day))
+                .collect())
         }
     }
 }

@@ -63,7 +63,7 @@ fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> (ShareCounts, u3
     let mut counts = ShareCounts::default();
     let mut contested = 0;
     for unit in units {
-        let statements = || index.own(&query.indicator, &unit.id).iter().filter(|s| holds_on(s, query.day));
+        let statements = || index.own(&query.indicator, &unit.id).filter(|s| holds_on(s, query.day));
         let counting = statements().min_by_key(|statement| precedence(statement));
         let value = counting.map(|statement| &statement.observation().value);
         *match value {
@@ -113,7 +113,7 @@ fn published_by_units<'a>(index: &'a Index, query: &ShareQuery) -> HashMap<Vec<&
     by_units
 }
 
-/// The set of units that a share published by a report speaks of, in the order of their ids.
+/// The set of units that a share published by a report speaks of, in the order of their ids; none if it is empty.
 fn denoted<'a>(registry: &'a Registry, statement: &Statement, day: Date) -> Option<Vec<&'a UnitId>> {
     let unit = unit_named(registry, &statement.report().unit).ok()?;
     let units: BTreeSet<&UnitId> = match statement.observation().scope {
@@ -121,7 +121,7 @@ fn denoted<'a>(registry: &'a Registry, statement: &Statement, day: Date) -> Opti
         Scope::Children => registry.children_on(&unit.id, day).map(|unit| &unit.id).collect(),
         Scope::Subtree => registry.subtree_on(unit, day).map(|unit| &unit.id).collect(),
     };
-    Some(units.into_iter().collect())
+    (!units.is_empty()).then(|| units.into_iter().collect())
 }
 
 fn published(statement: &Statement, claim: Claim) -> PublishedShare {

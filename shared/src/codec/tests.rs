@@ -151,6 +151,7 @@ prop_compose! {
             indicator().prop_map(Change::IndicatorDefined),
             term().prop_map(Change::TermDefined),
             report().prop_map(|report| Change::ReportSubmitted(Box::new(report))),
+            Just(Change::Unchanged),
         ],
     ) -> Entry {
         Entry {

@@ -22,6 +22,7 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
         Change::IndicatorDefined(indicator) => entry::Change::Indicator(indicator::write(indicator)),
         Change::TermDefined(term) => entry::Change::Term(term::write(term)),
         Change::ReportSubmitted(report) => entry::Change::Report(report::write(report)),
+        Change::Unchanged => entry::Change::Unchanged(entry::Unchanged {}),
     };
     let request = entry.request.as_ref();
     let entry = v1::Entry {
@@ -66,6 +67,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, Fault> {
         Some(entry::Change::Report(report)) => {
             report::read(&mut door, report).map(|report| Change::ReportSubmitted(Box::new(report)))
         }
+        Some(entry::Change::Unchanged(_)) => Some(Change::Unchanged),
         None => return Err(unreadable("it holds a change that this version does not know; upgrade".to_owned())),
     };
     let change = door.finish(change)?;

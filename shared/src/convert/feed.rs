@@ -9,46 +9,15 @@ use uuid::Uuid;
 
 use super::{Door, timestamp};
 use crate::{
-    codec::Record,
+    codec::{Record, genesis},
+    feed::{Event, Position},
     model::{
         fault::{Fault, Reason},
         log::{ChainHash, Link, Revision, StoreId},
     },
 };
 
-/// Where a follower stands: the store it follows and its last entry; nothing if it has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// The store.
-    pub store: StoreId,
-    /// Epoch of the store.
-    pub epoch: u64,
-    /// Its last entry.
-    pub link: Link,
-}
-
-/// What the feed says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Whom is being followed, and how far the log is.
-    Opened {
-        /// The store.
-        store: StoreId,
-        /// Its epoch.
-        epoch: u64,
-        /// Its newest durable revision.
-        newest: Revision,
-    },
-    /// Consecutive entries.
-    Records(Vec<Record>),
-    /// Nothing new.
-    Progress {
-        /// The newest durable revision.
-        newest: Revision,
-    },
-}
-
-/// Follow, as the server reads it.
+/// Follow, as the server reads it: where the follower stands; nothing if it follows no store yet.
 ///
 /// # Errors
 /// Every fault of form.
@@ -57,17 +26,23 @@ pub fn follow(request: &v1::FollowRequest) -> Result<Option<Position>, Fault> {
     let revision = Revision::try_from(request.last_revision)
         .map_err(|_| door.add("last_revision", Reason::InvalidNumber, "is negative; 0 means that nothing is there yet"))
         .ok();
-    if revision == Some(Revision::ZERO) {
+    let has_nothing = revision == Some(Revision::ZERO);
+    if has_nothing && request.store_id.is_empty() {
         return door.finish(Some(None));
     }
-    let store: Option<Uuid> = door.required("store_id", &request.store_id, Reason::InvalidUuid);
+    let store: Option<StoreId> = door.required("store_id", &request.store_id, Reason::InvalidUuid).map(StoreId);
     let epoch = u64::try_from(request.epoch).map_err(|_| door.add("epoch", Reason::InvalidNumber, "is negative")).ok();
-    let hash = <[u8; 32]>::try_from(request.last_chain_hash.as_slice())
-        .map_err(|_| door.missing("last_chain_hash", "has 32 bytes: the chain hash of the entry at last_revision"))
-        .ok();
+    let hash = match <[u8; 32]>::try_from(request.last_chain_hash.as_slice()) {
+        Ok(hash) => Some(ChainHash(hash)),
+        Err(_) if has_nothing => store.map(|store| genesis(store).chain_hash),
+        Err(_) => {
+            door.missing("last_chain_hash", "has 32 bytes: the chain hash of the entry at last_revision");
+            None
+        }
+    };
     let position = || {
-        let link = Link { revision: revision?, chain_hash: ChainHash(hash?) };
-        Some(Position { store: StoreId(store?), epoch: epoch?, link })
+        let link = Link { revision: revision?, chain_hash: hash? };
+        Some(Position { store: store?, epoch: epoch?, link })
     };
     let position = position();
     door.finish(Some(position))

@@ -4,9 +4,9 @@ use proto::v1;
 
 use super::{Door, Wire};
 use crate::{
-    limits::{CODES_MAX, DIMENSIONS_MAX, NAME_CHARS_MAX},
+    limits::{CODES_MAX, DIMENSIONS_MAX, NAME_CHARS_MAX, NAMES_MAX},
     model::{
-        fault::Reason,
+        fault::{Reason, quote},
         ids::IndicatorId,
         indicator::{Dimension, Indicator},
     },
@@ -19,9 +19,9 @@ pub(super) fn read(door: &mut Door, path: &str, indicator: &v1::Indicator) -> Op
     let temporality = door.required_enum(&format!("{path}.temporality"), indicator.temporality);
     let roll_up = door.required_enum(&format!("{path}.roll_up"), indicator.roll_up);
     let unit_of_measure = door.text(&format!("{path}.unit_of_measure"), &indicator.unit_of_measure, NAME_CHARS_MAX);
-    door.count(&format!("{path}.dimensions"), indicator.dimensions.len(), DIMENSIONS_MAX);
+    let are_few = door.allows(&format!("{path}.dimensions"), indicator.dimensions.len(), DIMENSIONS_MAX);
     let mut dimensions: Vec<Dimension> = Vec::new();
-    for (index, dimension) in indicator.dimensions.iter().enumerate() {
+    for (index, dimension) in indicator.dimensions.iter().enumerate().filter(|_| are_few) {
         let path = format!("{path}.dimensions[{index}]");
         let Some(dimension) = read_dimension(door, &path, dimension) else { continue };
         if dimensions.iter().any(|other| other.id == dimension.id) {
@@ -50,9 +50,10 @@ fn read_names(door: &mut Door, path: &str, indicator: &v1::Indicator) -> std::co
     if indicator.names.is_empty() {
         door.missing(path, "needs at least one name, such as {\"en\": \"…\"}");
     }
+    let are_few = door.allows(path, indicator.names.len(), NAMES_MAX);
     let language = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
-    let names = indicator.names.iter().map(|(tag, name)| {
-        let path = format!("{path}[{tag:?}]");
+    let names = indicator.names.iter().filter(|_| are_few).map(|(tag, name)| {
+        let path = format!("{path}[{}]", quote(tag));
         (door.key(&path, tag, language, "a-z, 0-9 and -"), door.required_text(&path, name, NAME_CHARS_MAX))
     });
     names.collect()
@@ -60,12 +61,12 @@ fn read_names(door: &mut Door, path: &str, indicator: &v1::Indicator) -> std::co
 
 fn read_dimension(door: &mut Door, path: &str, dimension: &v1::indicator::Dimension) -> Option<Dimension> {
     let id = door.indicator_id(&format!("{path}.id"), &dimension.id);
-    door.count(&format!("{path}.codes"), dimension.codes.len(), CODES_MAX);
+    let are_few = door.allows(&format!("{path}.codes"), dimension.codes.len(), CODES_MAX);
     if dimension.closed && dimension.codes.is_empty() {
         door.missing(&format!("{path}.codes"), "a closed dimension needs its codes");
     }
     let mut codes: Vec<IndicatorId> = Vec::new();
-    for (index, code) in dimension.codes.iter().enumerate() {
+    for (index, code) in dimension.codes.iter().enumerate().filter(|_| are_few) {
         let path = format!("{path}.codes[{index}]");
         let Some(code) = door.indicator_id(&path, code) else { continue };
         if codes.contains(&code) {

@@ -6,31 +6,18 @@ use super::{Door, digest, report, timestamp};
 use crate::{
     change::{Change, Entry},
     model::{
+        command::{Command, SubmitRequest},
         fault::{Fault, Reason},
         ids::ReportName,
-        log::{RequestKey, Revision},
-        report::ReportDraft,
+        log::Revision,
     },
 };
-
-/// SubmitReport as a command.
-#[derive(Clone, Debug)]
-pub struct SubmitCommand {
-    /// What the call said about being repeated.
-    pub request: Option<RequestKey>,
-    /// Whether only the checks are asked for.
-    pub validate_only: bool,
-    /// Revision of the newest version that the caller knows; 0: none.
-    pub expected_revision: Option<Revision>,
-    /// The report.
-    pub draft: ReportDraft,
-}
 
 /// SubmitReport.
 ///
 /// # Errors
 /// Every fault of form.
-pub fn submit(request: &v1::SubmitReportRequest) -> Result<SubmitCommand, Fault> {
+pub fn submit(request: &v1::SubmitReportRequest) -> Result<Command<SubmitRequest>, Fault> {
     let mut door = Door::default();
     let expected_revision = request.expected_revision.and_then(|number| {
         let message = "is negative; 0 means that the report is new";
@@ -46,7 +33,8 @@ pub fn submit(request: &v1::SubmitReportRequest) -> Result<SubmitCommand, Fault>
     // expected_revision is a condition, not content: a retry may come with what the first try has changed.
     let key = door.request_key(&request.request_id, || digest("SubmitReport", draft.iter().map(report::write_draft)));
     let validate_only = request.validate_only;
-    door.finish(draft.map(|draft| SubmitCommand { request: key, validate_only, expected_revision, draft }))
+    let content = draft.map(|draft| SubmitRequest { expected_revision, draft });
+    door.finish(content.map(|content| Command { request: key, validate_only, content }))
 }
 
 /// The report and the version that GetReport names; no version: the newest.

@@ -2,11 +2,11 @@
 
 use proto::v1;
 
-use super::{Door, Wire, enums, optional_text, report, timestamp, unit};
+use super::{Door, enums, optional_text, report, timestamp, unit};
 use crate::{
     limits::SELECTOR_IDS_MAX,
     model::{
-        fault::{Fault, Reason},
+        fault::{Fault, Reason, quote},
         ids::UnitId,
         log::Revision,
         period::WrittenPeriod,
@@ -70,9 +70,9 @@ fn read_selector(door: &mut Door, selector: Option<&v1::UnitSelector>) -> Option
             if level.is_some() {
                 door.add("units.level", Reason::ConflictingFields, "goes with under; ids name their units one by one");
             }
-            door.count("units.ids", ids.len(), SELECTOR_IDS_MAX);
-            let mut units: Vec<UnitId> = Vec::with_capacity(ids.len());
-            for (index, id) in ids.iter().enumerate() {
+            let are_few = door.allows("units.ids", ids.len(), SELECTOR_IDS_MAX);
+            let mut units: Vec<UnitId> = Vec::new();
+            for (index, id) in ids.iter().enumerate().filter(|_| are_few) {
                 units.extend(door.unit_id(&format!("units.ids[{index}]"), id));
             }
             units.sort();
@@ -92,7 +92,8 @@ fn read_group(door: &mut Door, group_by: &str) -> Option<Level> {
     }
     let level = enums::level_named(group_by);
     if level.is_none() {
-        let message = format!("{group_by:?} is no level; group by one of {}, or leave it out", enums::level_names());
+        let message =
+            format!("{} is no level; group by one of {}, or leave it out", quote(group_by), enums::level_names());
         door.add("group_by", Reason::UnknownGroup, message);
     }
     level
@@ -193,9 +194,4 @@ fn write_meta(meta: &Meta) -> v1::Meta {
         boundaries_on: optional_text(meta.boundaries_on),
         semantics_version: i32::try_from(SEMANTICS_VERSION).unwrap_or(i32::MAX),
     }
-}
-
-/// The name of a level, as the API writes it.
-pub fn level_name(level: Level) -> &'static str {
-    level.to_proto().as_str_name()
 }

@@ -1,33 +1,20 @@
 //! RegistryService through the door.
 
-use jiff::civil::Date;
 use proto::v1;
 
 use super::{Door, digest, indicator, term, unit};
 use crate::{
     limits::{REQUEST_INDICATORS_MAX, REQUEST_UNITS_MAX},
     model::{
-        fault::Fault,
+        command::{Command, UnitFilter, UnitsRequest},
+        fault::{Fault, Reason},
         ids::{IndicatorId, UnitId},
         indicator::Indicator,
-        log::RequestKey,
         term::Term,
-        unit::{Level, Unit},
+        unit::Unit,
     },
     page::PageRequest,
-    registry::UnitsRequest,
 };
-
-/// A write of the registry as a command.
-#[derive(Clone, Debug)]
-pub struct Command<T> {
-    /// What the call said about being repeated.
-    pub request: Option<RequestKey>,
-    /// Whether only the checks are asked for.
-    pub validate_only: bool,
-    /// What is asked for.
-    pub content: T,
-}
 
 /// RegisterUnits.
 ///
@@ -35,12 +22,12 @@ pub struct Command<T> {
 /// Every fault of form.
 pub fn register_units(request: &v1::RegisterUnitsRequest) -> Result<Command<UnitsRequest>, Fault> {
     let mut door = Door::default();
-    door.count("units", request.units.len(), REQUEST_UNITS_MAX);
+    let are_few = door.allows("units", request.units.len(), REQUEST_UNITS_MAX);
     if request.units.is_empty() && request.complete_from.is_empty() {
         door.missing("units", "needs at least one unit, or complete_from");
     }
     let read = |(index, unit)| unit::read(&mut door, &format!("units[{index}]"), unit);
-    let units: Vec<Unit> = request.units.iter().enumerate().filter_map(read).collect();
+    let units: Vec<Unit> = request.units.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
     let complete_from = door.day("complete_from", &request.complete_from);
     let key = door.request_key(&request.request_id, || {
         let rest = v1::RegisterUnitsRequest { complete_from: request.complete_from.clone(), ..Default::default() };
@@ -58,12 +45,13 @@ pub fn register_units(request: &v1::RegisterUnitsRequest) -> Result<Command<Unit
 /// Every fault of form.
 pub fn define_indicators(request: &v1::DefineIndicatorsRequest) -> Result<Command<Vec<Indicator>>, Fault> {
     let mut door = Door::default();
-    door.count("indicators", request.indicators.len(), REQUEST_INDICATORS_MAX);
+    let are_few = door.allows("indicators", request.indicators.len(), REQUEST_INDICATORS_MAX);
     if request.indicators.is_empty() {
         door.missing("indicators", "needs at least one indicator");
     }
     let read = |(index, indicator)| indicator::read(&mut door, &format!("indicators[{index}]"), indicator);
-    let indicators: Vec<Indicator> = request.indicators.iter().enumerate().filter_map(read).collect();
+    let indicators: Vec<Indicator> =
+        request.indicators.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
     let key =
         door.request_key(&request.request_id, || digest("DefineIndicators", indicators.iter().map(indicator::write)));
     door.finish(Some(Command { request: key, validate_only: request.validate_only, content: indicators }))
@@ -75,12 +63,12 @@ pub fn define_indicators(request: &v1::DefineIndicatorsRequest) -> Result<Comman
 /// Every fault of form.
 pub fn define_terms(request: &v1::DefineTermsRequest) -> Result<Command<Vec<Term>>, Fault> {
     let mut door = Door::default();
-    door.count("terms", request.terms.len(), REQUEST_UNITS_MAX);
+    let are_few = door.allows("terms", request.terms.len(), REQUEST_UNITS_MAX);
     if request.terms.is_empty() {
         door.missing("terms", "needs at least one term");
     }
     let read = |(index, term)| term::read(&mut door, &format!("terms[{index}]"), term);
-    let terms: Vec<Term> = request.terms.iter().enumerate().filter_map(read).collect();
+    let terms: Vec<Term> = request.terms.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
     let key = door.request_key(&request.request_id, || digest("DefineTerms", terms.iter().map(term::write)));
     door.finish(Some(Command { request: key, validate_only: request.validate_only, content: terms }))
 }
@@ -105,17 +93,6 @@ pub fn indicator_id(id: &str) -> Result<IndicatorId, Fault> {
     door.finish(id)
 }
 
-/// Which units ListUnits asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnitFilter {
-    /// Only those alive on that day.
-    pub on: Option<Date>,
-    /// Only this one and those below it.
-    pub under: Option<UnitId>,
-    /// Only those of that level.
-    pub level: Option<Level>,
-}
-
 /// ListUnits.
 ///
 /// # Errors
@@ -123,7 +100,7 @@ pub struct UnitFilter {
 pub fn list_units(request: &v1::ListUnitsRequest) -> Result<(UnitFilter, PageRequest), Fault> {
     let mut door = Door::default();
     let on = door.day("on", &request.on);
-    let under = door.optional("under", &request.under, crate::model::fault::Reason::InvalidId);
+    let under = door.optional("under", &request.under, Reason::InvalidId);
     let level = door.optional_enum("level", request.level);
     let rows = door.page_size(request.page_size);
     let query = v1::ListUnitsRequest { page_size: 0, page_token: String::new(), ..request.clone() };

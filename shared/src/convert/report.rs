@@ -4,9 +4,12 @@ use proto::v1::{self, observation::Value as Wired};
 
 use super::{Door, Wire, enums::unless_default, optional_text};
 use crate::{
-    limits::{NAME_CHARS_MAX, NOTE_CHARS_MAX, REPORT_OBSERVATIONS_MAX, URI_CHARS_MAX},
+    limits::{
+        DIMENSIONS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX, REPORT_OBSERVATIONS_MAX, STATED_PERCENT_DIGITS_MAX,
+        URI_CHARS_MAX,
+    },
     model::{
-        fault::Reason,
+        fault::{Reason, quote},
         ids::IndicatorId,
         period::{Period, Span, WrittenPeriod},
         report::{Missing, Observation, Qualifier, Ratio, RatioFault, Report, ReportDraft, Source, Value},
@@ -34,15 +37,18 @@ pub(super) fn read_draft(door: &mut Door, report: &v1::Report) -> Option<ReportD
     let unit = door.unit_id("report.unit", &report.unit);
     let organ = door.optional_enum("report.organ", report.organ).unwrap_or_default();
     let form_char = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
-    let form = door.key("report.form", &report.form, form_char, "a-z, 0-9, _ and -");
+    let form = match report.form.as_str() {
+        "" => String::new(),
+        form => door.key("report.form", form, form_char, "a-z, 0-9, _ and -"),
+    };
     let source = read_source(door, report.source.as_ref());
     let note = door.text("report.note", &report.note, NOTE_CHARS_MAX);
-    door.count("report.observations", report.observations.len(), REPORT_OBSERVATIONS_MAX);
+    let are_few = door.allows("report.observations", report.observations.len(), REPORT_OBSERVATIONS_MAX);
     if report.observations.is_empty() {
         door.missing("report.observations", "needs at least one observation");
     }
-    let mut observations = Vec::with_capacity(report.observations.len());
-    for (index, observation) in report.observations.iter().enumerate() {
+    let mut observations = Vec::new();
+    for (index, observation) in report.observations.iter().enumerate().filter(|_| are_few) {
         observations.extend(read_observation(door, &format!("report.observations[{index}]"), observation));
     }
     Some(ReportDraft { name, unit: unit?, organ, period: period?, form, source, observations, note })
@@ -54,7 +60,8 @@ fn read_source(door: &mut Door, source: Option<&v1::Source>) -> Source {
     let source = source.unwrap_or(&nothing);
     let title = door.text(&path("title"), &source.title, NOTE_CHARS_MAX);
     let uri = door.text(&path("uri"), &source.uri, URI_CHARS_MAX);
-    if source.title.is_empty() && source.uri.is_empty() {
+    let names_nothing = source.title.trim().is_empty() && source.uri.trim().is_empty();
+    if names_nothing && !door.is_trusted {
         door.missing("report.source", "needs a title or a uri");
     }
     let sha256 = source.sha256.to_ascii_lowercase();
@@ -73,8 +80,9 @@ fn read_source(door: &mut Door, source: Option<&v1::Source>) -> Source {
 fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) -> Option<Observation> {
     let indicator = door.indicator_id(&format!("{path}.indicator"), &observation.indicator);
     let mut by = std::collections::BTreeMap::new();
-    for (dimension, code) in &observation.by {
-        let path = format!("{path}.by[{dimension:?}]");
+    let are_few = door.allows(&format!("{path}.by"), observation.by.len(), DIMENSIONS_MAX);
+    for (dimension, code) in observation.by.iter().filter(|_| are_few) {
+        let path = format!("{path}.by[{}]", quote(dimension));
         let pair: (Option<IndicatorId>, Option<IndicatorId>) =
             (door.indicator_id(&path, dimension), door.indicator_id(&path, code));
         if let (Some(dimension), Some(code)) = pair {
@@ -87,7 +95,15 @@ fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) 
     let note = door.text(&format!("{path}.note"), &observation.note, NOTE_CHARS_MAX);
     let stated_percent = match observation.stated_percent.as_str() {
         "" => None,
-        text => door.decimal(&format!("{path}.stated_percent"), text),
+        text => {
+            let path = format!("{path}.stated_percent");
+            let digits = text.bytes().filter(u8::is_ascii_digit).count();
+            if digits > STATED_PERCENT_DIGITS_MAX && !door.is_trusted {
+                let message = format!("has {digits} digits, at most {STATED_PERCENT_DIGITS_MAX} are allowed");
+                door.add(&path, Reason::InvalidDecimal, message);
+            }
+            door.decimal(&path, text)
+        }
     };
     let value = read_value(door, path, observation.value.as_ref());
     if qualifier != Qualifier::Exact && matches!(value, Some(Value::Flag(_) | Value::Missing(_))) {

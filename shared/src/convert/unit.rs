@@ -5,7 +5,11 @@ use proto::v1;
 use super::{Door, Wire, optional_text};
 use crate::{
     limits::{ATTRIBUTES_MAX, ID_CHARS_MAX, NAME_CHARS_MAX},
-    model::{ids::UnitId, unit::Unit},
+    model::{
+        fault::{Reason, quote},
+        ids::UnitId,
+        unit::Unit,
+    },
 };
 
 pub(super) fn read(door: &mut Door, path: &str, unit: &v1::Unit) -> Option<Unit> {
@@ -13,14 +17,13 @@ pub(super) fn read(door: &mut Door, path: &str, unit: &v1::Unit) -> Option<Unit>
     let level = door.required_enum(&format!("{path}.level"), unit.level);
     let kind = door.text(&format!("{path}.kind"), &unit.kind, NAME_CHARS_MAX);
     let name = door.required_text(&format!("{path}.name"), &unit.name, NAME_CHARS_MAX);
-    let parent: Option<UnitId> =
-        door.optional(&format!("{path}.parent"), &unit.parent, crate::model::fault::Reason::InvalidId);
+    let parent: Option<UnitId> = door.optional(&format!("{path}.parent"), &unit.parent, Reason::InvalidId);
     let official_code = door.text(&format!("{path}.official_code"), &unit.official_code, ID_CHARS_MAX);
     let valid_from = door.day(&format!("{path}.valid_from"), &unit.valid_from);
-    door.count(&format!("{path}.attributes"), unit.attributes.len(), ATTRIBUTES_MAX);
+    let are_few = door.allows(&format!("{path}.attributes"), unit.attributes.len(), ATTRIBUTES_MAX);
     let key = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    let attributes = unit.attributes.iter().map(|(attribute, value)| {
-        let path = format!("{path}.attributes[{attribute:?}]");
+    let attributes = unit.attributes.iter().filter(|_| are_few).map(|(attribute, value)| {
+        let path = format!("{path}.attributes[{}]", quote(attribute));
         (door.key(&path, attribute, key, "a-z, 0-9 and _"), door.required_text(&path, value, NAME_CHARS_MAX))
     });
     let attributes = attributes.collect();

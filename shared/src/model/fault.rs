@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::limits::VIOLATIONS_KEPT_MAX;
+
 /// The machine-readable reason of a refusal; the same names stand in `google.rpc.ErrorInfo.reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "each is its name in `status::Reason::name`, whose page is the README")]
@@ -20,6 +22,7 @@ pub enum Reason {
     InvalidEnumValue,
     InvalidDefinition,
     InvalidPageToken,
+    MalformedMessage,
     TooMany,
     TooLarge,
     DuplicateId,
@@ -65,6 +68,7 @@ pub enum Reason {
     StorageFailed,
     DataCorrupt,
     DeadlineExceeded,
+    UnknownMethod,
     Internal,
 }
 
@@ -88,6 +92,8 @@ pub struct Fault {
     pub message: String,
     /// Each single violation; empty where the fault is not about fields.
     pub violations: Vec<Violation>,
+    /// How many more there are that are not kept.
+    pub unlisted: usize,
     /// Facts for a program, such as the current revision.
     pub metadata: Vec<(&'static str, String)>,
 }
@@ -95,7 +101,7 @@ pub struct Fault {
 impl Fault {
     /// A fault that is not about fields.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), violations: Vec::new(), metadata: Vec::new() }
+        Self { reason, message: message.into(), violations: Vec::new(), unlisted: 0, metadata: Vec::new() }
     }
 
     /// Adds a fact for a program.
@@ -113,39 +119,54 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-/// Collects violations, so that a caller hears of all of them at once.
+/// Collects violations, so that a caller hears of all of them at once. Keeps the first ones and counts the rest.
 #[derive(Debug, Default)]
-pub struct Violations(Vec<Violation>);
+pub struct Violations {
+    kept: Vec<Violation>,
+    unlisted: usize,
+}
 
 impl Violations {
     /// Notes one.
     pub fn add(&mut self, path: impl Into<String>, reason: Reason, message: impl Into<String>) {
-        self.0.push(Violation { path: path.into(), reason, message: message.into() });
+        if self.kept.len() < VIOLATIONS_KEPT_MAX {
+            self.kept.push(Violation { path: path.into(), reason, message: message.into() });
+        } else {
+            self.unlisted += 1;
+        }
     }
 
     /// Whether none was noted.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
     }
 
     /// How many were noted.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.kept.len() + self.unlisted
     }
 
     /// Nothing if none was noted, else the fault with all of them. Its reason is theirs where they agree.
+    ///
+    /// # Errors
+    /// The fault.
     pub fn into_result(self) -> Result<(), Fault> {
-        let Some(first) = self.0.first() else { return Ok(()) };
+        let count = self.len();
+        let Self { kept, unlisted } = self;
+        let Some(first) = kept.first() else { return Ok(()) };
         let reason =
-            if self.0.iter().all(|v| v.reason == first.reason) { first.reason } else { Reason::SeveralViolations };
-        let message = match self.0.len() {
+            if kept.iter().all(|v| v.reason == first.reason) { first.reason } else { Reason::SeveralViolations };
+        let message = match count {
             1 => format!("{}: {}", first.path, first.message),
             count => format!("{count} violations, the first at {}: {}", first.path, first.message),
         };
-        Err(Fault { reason, message, violations: self.0, metadata: Vec::new() })
+        Err(Fault { reason, message, violations: kept, unlisted, metadata: Vec::new() })
     }
 
     /// The value if no violation was noted and there is one, else the fault.
+    ///
+    /// # Errors
+    /// The fault.
     ///
     /// # Panics
     /// If there is neither a value nor a violation: a check returned nothing and did not say why.
@@ -153,4 +174,14 @@ impl Violations {
         self.into_result()?;
         Ok(value.expect("a check that yields nothing notes a violation"))
     }
+}
+
+/// Characters of a caller's text that a message or a path repeats.
+const QUOTED_CHARS_MAX: usize = 40;
+
+/// A caller's text as a message repeats it: in quotes, escaped, and not at its full length.
+pub fn quote(text: &str) -> String {
+    let mut chars = text.chars();
+    let start: String = chars.by_ref().take(QUOTED_CHARS_MAX).collect();
+    if chars.next().is_some() { format!("{start:?}…") } else { format!("{start:?}") }
 }

@@ -13,19 +13,20 @@ use std::{fmt, str::FromStr};
 
 use jiff::civil::Date;
 
+use super::fault::quote;
 use crate::limits::ID_CHARS_MAX;
 
 /// A text that is no period.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PeriodFault {
-    /// It is not written as one.
+    /// It is not written as one; as the message quotes it.
     #[error(
-        "{0:?} is no period; write a year 2016, half 2016-S2, quarter 2017-Q2, month 2017-08, day 2017-08-17, \
+        "{0} is no period; write a year 2016, half 2016-S2, quarter 2017-Q2, month 2017-08, day 2017-08-17, \
          two of them as 2015/2019-11-22, an open end as 2016/.. or ../2017-08, or term:2015-2020"
     )]
     Form(String),
     /// It ends before it starts.
-    #[error("{0:?} ends before it starts")]
+    #[error("{0} ends before it starts")]
     EndBeforeStart(String),
 }
 
@@ -78,7 +79,7 @@ impl FromStr for WrittenPeriod {
     fn from_str(text: &str) -> Result<Self, PeriodFault> {
         match text.strip_prefix(TERM_PREFIX) {
             Some(label) if is_term_label(label) => Ok(Self::Term(label.to_owned())),
-            Some(_) => Err(PeriodFault::Form(text.to_owned())),
+            Some(_) => Err(PeriodFault::Form(quote(text))),
             None => text.parse().map(Self::Days),
         }
     }
@@ -118,7 +119,7 @@ impl FromStr for Period {
     type Err = PeriodFault;
 
     fn from_str(text: &str) -> Result<Self, PeriodFault> {
-        let form = || PeriodFault::Form(text.to_owned());
+        let form = || PeriodFault::Form(quote(text));
         let span = match text.split_once('/') {
             None => {
                 let (first, last) = days_of(text).ok_or_else(form)?;
@@ -131,7 +132,7 @@ impl FromStr for Period {
             },
         };
         match (span.first_day, span.last_day) {
-            (Some(first), Some(last)) if last < first => Err(PeriodFault::EndBeforeStart(text.to_owned())),
+            (Some(first), Some(last)) if last < first => Err(PeriodFault::EndBeforeStart(quote(text))),
             _ => Ok(Self { written: text.to_owned(), span }),
         }
     }
@@ -245,7 +246,7 @@ mod tests {
         ] {
             assert!(matches!(bad.parse::<WrittenPeriod>(), Err(PeriodFault::Form(_))), "{bad}");
         }
-        assert_eq!("2017/2016".parse::<Period>(), Err(PeriodFault::EndBeforeStart("2017/2016".to_owned())));
+        assert_eq!("2017/2016".parse::<Period>(), Err(PeriodFault::EndBeforeStart(quote("2017/2016"))));
     }
 
     #[test]

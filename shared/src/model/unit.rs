@@ -58,13 +58,6 @@ pub struct Unit {
     pub official_code: String,
     /// Further attributes by key.
     pub attributes: BTreeMap<String, String>,
-    /// First day of its life; none: not known, so it counts as alive from ever.
+    /// First day of its life; none: not known.
     pub valid_from: Option<Date>,
-}
-
-impl Unit {
-    /// Whether it exists on that day.
-    pub fn is_alive_on(&self, day: Date) -> bool {
-        self.valid_from.is_none_or(|first_day| first_day <= day)
-    }
 }

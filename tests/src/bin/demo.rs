@@ -6,7 +6,10 @@ use clap::Parser;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use indicatif::{ProgressBar, ProgressStyle};
 use proto::v1::{
-    GetShareRequest, Share, UnitSelector, query_service_client::QueryServiceClient, share::ExpectedBasis, unit::Level,
+    GetShareRequest, Share, UnitSelector,
+    query_service_client::QueryServiceClient,
+    share::{ExpectedBasis, Published},
+    unit::Level,
 };
 use tests::{
     fixtures,
@@ -34,7 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     println!("Building the services …");
     let data = workspace().join("target/demo");
-    if data.exists() {
+    if let Ok(head) = fs::File::open(data.join("head")) {
+        head.try_lock().map_err(|_| "another demonstration is running; end it first")?;
         fs::remove_dir_all(&data)?;
     }
     let ingest = start_ingest(&data, &listen(50051));
@@ -49,7 +53,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     })
     .await?;
     bar.finish_and_clear();
-    println!("Loaded {} units, indicators, terms and reports; the log is at revision {revision}.", fixtures::load_count());
+    println!(
+        "Loaded {} units, indicators, terms and reports; the log is at revision {revision}.",
+        fixtures::load_count()
+    );
 
     print_shares(&mut QueryServiceClient::new(query.channel()), revision).await?;
     print_examples(&ingest, &query);
@@ -102,8 +109,11 @@ fn row(model: &str, who: &str, share: &Share) -> [String; 7] {
     let expected = count(share.expected);
     let reported = expected - count(share.not_reported);
     let assumed = if share.expected_basis() == ExpectedBasis::Assumed { " assumed" } else { "" };
-    let published: Vec<String> =
-        share.published.iter().map(|claim| format!("{} % ({})", claim.percent, claim.unit)).collect();
+    let claim = |claim: &Published| match &claim.ratio {
+        Some(ratio) => format!("{} of {} ({})", ratio.numerator(), ratio.denominator(), claim.unit),
+        None => format!("{} % ({})", claim.percent, claim.unit),
+    };
+    let published: Vec<String> = share.published.iter().map(claim).collect();
     [
         model.to_owned(),
         who.to_owned(),

@@ -8,7 +8,7 @@
 //! holds. Numbers are big-endian.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::FileExt,
     path::Path,
@@ -49,32 +49,43 @@ pub(super) struct HeadFile {
 impl HeadFile {
     /// Opens the head, or creates one for a new store. `may_create` says that there is no log which would need it.
     pub(super) fn open(path: &Path, may_create: bool) -> Result<(Self, Head), OpenError> {
-        let file = OpenOptions::new().read(true).write(true).create(may_create).truncate(false).open(path);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                OpenError::Damaged("a log without its file \"head\"; restore both from a backup".to_owned())
+        match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => Self::read(file),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            Err(_) if may_create => Self::create(path),
+            Err(_) => {
+                let message = "a log without its file \"head\"; restore both from a backup";
+                Err(OpenError::Damaged(message.to_owned()))
             }
-            _ => OpenError::Io(error),
-        })?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse,
-            TryLockError::Error(error) => OpenError::Io(error),
-        })?;
-        let newest = read_slots(&file)?;
-        match newest {
+        }
+    }
+
+    fn read(file: File) -> Result<(Self, Head), OpenError> {
+        lock(&file)?;
+        match read_slots(&file)? {
             Some((sequence, head)) => Ok((Self { file, sequence }, head)),
-            None if may_create => {
-                let store = StoreId(Uuid::now_v7());
-                let head = Head { store, epoch: 1, link: genesis(store) };
-                let mut head_file = Self { file, sequence: 0 };
-                // Both slots, so that the file has its full length before it matters.
-                head_file.write(&head)?;
-                head_file.write(&head)?;
-                head_file.file.sync_all()?;
-                Ok((head_file, head))
-            }
             None => Err(OpenError::Damaged("neither slot of its file \"head\" can be read".to_owned())),
         }
+    }
+
+    /// Under another name first, so that a head is there as a whole or not at all.
+    fn create(path: &Path) -> Result<(Self, Head), OpenError> {
+        let new_path = path.with_extension("new");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&new_path)?;
+        lock(&file)?;
+        if path.exists() {
+            // Another process was faster, and has it.
+            return Err(OpenError::InUse);
+        }
+        let store = StoreId(Uuid::now_v7());
+        let head = Head { store, epoch: 1, link: genesis(store) };
+        let mut head_file = Self { file, sequence: 0 };
+        // Both slots, so that the file has its full length before it matters.
+        head_file.write(&head)?;
+        head_file.write(&head)?;
+        head_file.file.sync_all()?;
+        fs::rename(&new_path, path)?;
+        Ok((head_file, head))
     }
 
     /// Writes the older slot and makes it durable.
@@ -84,6 +95,14 @@ impl HeadFile {
         self.file.write_all_at(&write_slot(self.sequence, head), offset)?;
         self.file.sync_data()
     }
+}
+
+/// Keeps other processes out for as long as the file is open.
+fn lock(file: &File) -> Result<(), OpenError> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse,
+        TryLockError::Error(error) => OpenError::Io(error),
+    })
 }
 
 fn read_slots(file: &File) -> io::Result<Option<(u64, Head)>> {

@@ -6,35 +6,28 @@ use std::{
     hash::Hash,
 };
 
-use jiff::civil::Date;
-
-use super::Registry;
-use crate::model::{
-    fault::{Fault, Reason, Violations},
-    ids::UnitId,
-    indicator::Indicator,
-    term::Term,
-    unit::{Level, Unit},
+use shared::{
+    model::{
+        command::UnitsRequest,
+        fault::{Fault, Reason, Violations},
+        ids::UnitId,
+        indicator::Indicator,
+        term::Term,
+        unit::{Level, Unit},
+    },
+    registry::Registry,
 };
 
-/// What RegisterUnits asks for.
-#[derive(Clone, Debug)]
-pub struct UnitsRequest {
-    /// Units to register.
-    pub units: Vec<Unit>,
-    /// The day from which the register is complete, if the request says so.
-    pub complete_from: Option<Date>,
-}
-
-/// The units that are new, in the order of the request; those that are there with the same content are left out.
+/// The units that are new, each after its parent; those that are there with the same content are left out.
 ///
 /// # Errors
 /// Every violation: an id twice, a parent that is nowhere, a second root, a level that is not below the parent's, a cycle,
 /// a life that begins before the parent's. `ExistsWithDifferentContent` where an id is there with other content.
-pub fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Unit>, Fault> {
-    let new = new_ones("units", &request.units, |unit| &unit.id, |id| registry.unit(id))?;
+pub(super) fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Unit>, Fault> {
+    let mut new = new_ones("units", &request.units, |unit| &unit.id, |id| registry.unit(id))?;
     let requested: HashMap<&UnitId, &Unit> = request.units.iter().map(|unit| (&unit.id, unit)).collect();
     let find = |id: &UnitId| requested.get(id).copied().or_else(|| registry.unit(id));
+    let in_cycles = in_cycles(&requested);
 
     let mut violations = Violations::default();
     let mut root = registry.root();
@@ -42,22 +35,16 @@ pub fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Un
         let path = |field: &str| format!("units[{index}].{field}");
         let Some(parent_id) = &unit.parent else {
             if unit.level != Level::Country {
+                let message = "only a unit of level COUNTRY has no parent";
+                violations.add(path("parent"), Reason::RequiredFieldMissing, message);
+            } else if let Some(root) = root.filter(|root| **root != unit.id) {
                 violations.add(
                     path("parent"),
-                    Reason::RequiredFieldMissing,
-                    "only a unit of level COUNTRY has no parent",
+                    Reason::SecondRoot,
+                    format!("{root} is the root already; name a parent"),
                 );
-                continue;
-            }
-            match root {
-                Some(root) if *root != unit.id => {
-                    violations.add(
-                        path("parent"),
-                        Reason::SecondRoot,
-                        format!("{root} is the root already; name a parent"),
-                    );
-                }
-                _ => root = Some(&unit.id),
+            } else {
+                root = Some(&unit.id);
             }
             continue;
         };
@@ -66,48 +53,55 @@ pub fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Un
             violations.add(path("parent"), Reason::UnknownParent, message);
             continue;
         };
-        if is_in_cycle(unit, find) {
+        if in_cycles.contains(&unit.id) {
             let message = format!("{} stands above itself", unit.id);
             violations.add(path("parent"), Reason::HierarchyCycle, message);
         } else if unit.level >= parent.level {
             let message = format!("its level must be below that of its parent {parent_id}");
             violations.add(path("level"), Reason::LevelNotBelowParent, message);
         }
-        let begins_before_parent = match (unit.valid_from, parent.valid_from) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(unit), Some(parent)) => unit < parent,
-        };
-        if begins_before_parent {
+        if let (Some(first_day), Some(parent_first_day)) = (unit.valid_from, parent.valid_from)
+            && first_day < parent_first_day
+        {
             let message = format!("begins before its parent {parent_id}");
             violations.add(path("valid_from"), Reason::UnitNotAlive, message);
         }
     }
     violations.into_result()?;
+    // Levels fall strictly from parent to child, so this puts every unit after its parent.
+    new.sort_by_key(|unit| std::cmp::Reverse(unit.level));
     Ok(new)
 }
 
-fn is_in_cycle<'a>(unit: &'a Unit, find: impl Fn(&UnitId) -> Option<&'a Unit>) -> bool {
-    let mut seen = HashSet::from([&unit.id]);
-    let mut above = unit.parent.as_ref();
-    while let Some(id) = above {
-        if *id == unit.id {
-            return true;
+/// The units that stand above themselves. Each walk upwards ends at the first unit that a walk has been at before, so
+/// every unit is looked at once.
+fn in_cycles<'a>(units: &HashMap<&'a UnitId, &'a Unit>) -> HashSet<&'a UnitId> {
+    let mut walk_of: HashMap<&UnitId, usize> = HashMap::new();
+    let mut in_cycles = HashSet::new();
+    for (walk, start) in units.values().copied().enumerate() {
+        let mut next = Some(start);
+        while let Some(unit) = next {
+            match walk_of.get(&unit.id) {
+                None => {
+                    walk_of.insert(&unit.id, walk);
+                    next = unit.parent.as_ref().and_then(|parent| units.get(parent).copied());
+                }
+                // This walk has come back to where it was: once around is the cycle.
+                Some(before) if *before == walk && in_cycles.insert(&unit.id) => {
+                    next = unit.parent.as_ref().and_then(|parent| units.get(parent).copied());
+                }
+                Some(_) => next = None,
+            }
         }
-        // A cycle further up is reported where it is.
-        if !seen.insert(id) {
-            return false;
-        }
-        above = find(id).and_then(|unit| unit.parent.as_ref());
     }
-    false
+    in_cycles
 }
 
 /// The indicators that are new.
 ///
 /// # Errors
 /// An id twice; `ExistsWithDifferentContent` where an id is there with other content.
-pub fn check_indicators(registry: &Registry, indicators: &[Indicator]) -> Result<Vec<Indicator>, Fault> {
+pub(super) fn check_indicators(registry: &Registry, indicators: &[Indicator]) -> Result<Vec<Indicator>, Fault> {
     new_ones("indicators", indicators, |indicator| &indicator.id, |id| registry.indicator(id))
 }
 
@@ -115,7 +109,7 @@ pub fn check_indicators(registry: &Registry, indicators: &[Indicator]) -> Result
 ///
 /// # Errors
 /// A unit that is not registered, a term twice; `ExistsWithDifferentContent` where a term is there with other content.
-pub fn check_terms(registry: &Registry, terms: &[Term]) -> Result<Vec<Term>, Fault> {
+pub(super) fn check_terms(registry: &Registry, terms: &[Term]) -> Result<Vec<Term>, Fault> {
     let mut violations = Violations::default();
     for (index, term) in terms.iter().enumerate() {
         if registry.unit(&term.key.unit).is_none() {
@@ -163,8 +157,9 @@ where
 
 #[cfg(test)]
 mod tests {
+    use shared::{change::Change, model::log::Revision};
+
     use super::*;
-    use crate::{change::Change, model::log::Revision};
 
     fn unit(id: &str, level: Level, parent: Option<&str>) -> Unit {
         Unit {
@@ -202,7 +197,7 @@ mod tests {
             unit("p", Level::Province, Some("vn")),
         ];
         let new = check_units(&registry(), &UnitsRequest { units, complete_from: None }).unwrap();
-        assert_eq!(new.iter().map(|unit| unit.id.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+        assert_eq!(new.iter().map(|unit| unit.id.as_str()).collect::<Vec<_>>(), ["d", "c"], "parents first");
     }
 
     #[test]
@@ -235,11 +230,21 @@ mod tests {
         let day = |text: &str| Some(text.parse().unwrap());
         let parent = Unit { valid_from: day("2000-01-01"), ..unit("d", Level::District, Some("p")) };
         let early = Unit { valid_from: day("1999-12-31"), ..unit("c", Level::Commune, Some("d")) };
-        let unknown = unit("e", Level::Commune, Some("d"));
-        let violations = reasons(vec![parent, early, unknown]);
-        assert_eq!(
-            violations.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(),
-            ["units[1].valid_from", "units[2].valid_from"]
-        );
+        let violations = reasons(vec![parent, early]);
+        assert_eq!(violations, [("units[1].valid_from".to_owned(), Reason::UnitNotAlive)]);
+    }
+
+    #[test]
+    fn a_unit_of_unknown_age_is_alive_when_its_parent_is() {
+        let parent = Unit { valid_from: Some("2000-01-01".parse().unwrap()), ..unit("d", Level::District, Some("p")) };
+        let units = vec![unit("c", Level::Commune, Some("d")), parent];
+        let new = check_units(&registry(), &UnitsRequest { units, complete_from: None }).unwrap();
+        assert_eq!(new.iter().map(|unit| unit.id.as_str()).collect::<Vec<_>>(), ["d", "c"], "parents first");
+        let mut registry = registry();
+        for (revision, unit) in (3u64..).zip(new) {
+            registry.apply(Revision::from(revision), &Change::UnitRegistered(unit));
+        }
+        let is_alive = |day: &str| registry.is_alive_on(&"c".parse().unwrap(), day.parse().unwrap());
+        assert_eq!((is_alive("1999-12-31"), is_alive("2000-01-01")), (false, true));
     }
 }
