@@ -2,7 +2,8 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
+    "tonghop/v1/finding.proto",
     "tonghop/v1/unit.proto",
     "tonghop/v1/indicator.proto",
     "tonghop/v1/term.proto",

@@ -19,7 +19,7 @@ use shared::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::Stream;
 
-use crate::log::{Log, LogError};
+use crate::log::Log;
 
 /// Bytes of entries in one message, roughly.
 const MESSAGE_BYTES: usize = 256 * 1024;
@@ -174,22 +174,25 @@ impl Feed {
 
     async fn read(&self, after: Revision, bytes_max: usize) -> Result<Vec<Record>, Fault> {
         let log = self.log.clone();
-        read_log(log, after, bytes_max).await
+        off_thread(move || {
+            log.read(after, bytes_max).map_err(|error| {
+                tracing::error!(%error, "the log cannot be read");
+                Fault::new(Reason::DataCorrupt, error.to_string())
+            })
+        })
+        .await
     }
 }
 
-/// Reads the log off the async threads.
-pub async fn read_log(log: Arc<dyn Log>, after: Revision, bytes_max: usize) -> Result<Vec<Record>, Fault> {
-    let read = tokio::task::spawn_blocking(move || log.read(after, bytes_max)).await;
-    match read {
-        Ok(Ok(records)) => Ok(records),
-        Ok(Err(error @ (LogError::Damaged { .. } | LogError::Storage(_)))) => {
-            tracing::error!(%error, "the log cannot be read");
-            Err(Fault::new(Reason::DataCorrupt, error.to_string()))
-        }
-        Err(error) => {
-            tracing::error!(%error, "reading the log panicked");
-            Err(Fault::new(Reason::Internal, "reading the log failed unexpectedly"))
-        }
-    }
+/// Does something that blocks off the async threads.
+///
+/// # Errors
+/// What it answers, or `Internal` if it panics.
+pub async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "reading the log panicked");
+        Err(Fault::new(Reason::Internal, "reading the log failed unexpectedly"))
+    })
 }

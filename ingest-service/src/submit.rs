@@ -6,6 +6,7 @@
 
 mod check;
 mod decide;
+mod findings;
 mod register;
 mod state;
 
@@ -25,8 +26,9 @@ use shared::{
     clock::Clock,
     codec::{self, EncodeFault, Record, RecordFault},
     model::{
-        command::{Command, SubmitRequest, UnitsRequest},
+        command::{Command, SubmitRequest, UnitsRequest, WithdrawRequest},
         fault::{Fault, Reason},
+        finding::Finding,
         indicator::Indicator,
         log::Revision,
         term::Term,
@@ -34,7 +36,7 @@ use shared::{
 };
 use tokio::sync::{oneshot, watch};
 
-pub use self::state::Snapshot;
+pub use self::state::{ReportRecord, Snapshot};
 use self::{check::Checked, decide::Decision, state::State};
 use crate::log::{Log, LogError};
 
@@ -60,17 +62,29 @@ pub enum Work {
     Terms(Command<Vec<Term>>),
     /// SubmitReport.
     Report(Box<Command<SubmitRequest>>),
+    /// WithdrawReport.
+    Withdrawal(Command<WithdrawRequest>),
 }
 
 /// What a caller gets when it is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Receipt {
-    /// Written; the end of the change.
-    Written(Box<Entry>),
+    /// Written.
+    Written {
+        /// The end of the change.
+        last: Box<Entry>,
+        /// What is odd about any part of the change.
+        findings: Vec<Finding>,
+    },
     /// Nothing was to be written: it is all there at this revision, from an earlier call.
     There(Revision),
-    /// Every check passed and nothing was written; the entry as it would have been.
-    Valid(Option<Box<Entry>>),
+    /// Every check passed and nothing was written; the end of the change as it would have been, and what is odd about it.
+    Valid {
+        /// None if there is nothing new in it.
+        last: Option<Box<Entry>>,
+        /// What is odd about any part of the change.
+        findings: Vec<Finding>,
+    },
 }
 
 enum Message {
@@ -172,7 +186,7 @@ impl Submitter {
         // Reports are checked here, by many threads at once; the writer looks again only if the registry has changed.
         let checked = match &work {
             Work::Report(command) => Some(Checked::now(&self.snapshot().registry, &command.content.draft)?),
-            Work::Units(_) | Work::Indicators(_) | Work::Terms(_) => None,
+            Work::Units(_) | Work::Indicators(_) | Work::Terms(_) | Work::Withdrawal(_) => None,
         };
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Message::Job(Box::new(Job { work, checked, reply }))).map_err(|error| match error {
@@ -278,7 +292,7 @@ impl WriteLoop {
     fn decide(&mut self, work: &Work, checked: Option<Checked>, group: &mut Group) -> Outcome {
         let (changes, request, validate_only) = match decide::decide(&self.state, work, checked)? {
             Decision::There(revision) => return Ok(Receipt::There(revision)),
-            Decision::Valid => return Ok(Receipt::Valid(None)),
+            Decision::Valid => return Ok(Receipt::Valid { last: None, findings: Vec::new() }),
             Decision::Change { changes, request, validate_only } => (changes, request, validate_only),
         };
         // The clock may jump back; the log does not.
@@ -286,24 +300,28 @@ impl WriteLoop {
         let count = changes.len();
         let mut link = group.records.last().map_or_else(|| self.log.tail(), |record| record.link);
         let mut written: Vec<(Entry, Record)> = Vec::with_capacity(count);
-        for (index, change) in changes.into_iter().enumerate() {
+        for (index, (change, findings)) in changes.into_iter().enumerate() {
             let ends_change = index + 1 == count;
             let request = request.filter(|_| ends_change);
-            let entry = Entry { revision: link.revision.next(), record_time, ends_change, request, change };
+            let entry = Entry { revision: link.revision.next(), record_time, ends_change, request, findings, change };
             let bytes = codec::encode(&entry).map_err(|fault| not_encodable(&fault))?;
             link = codec::next_link(&link, &bytes);
             written.push((entry, Record { link, entry: bytes }));
         }
+        let findings = written.iter().flat_map(|(entry, _)| entry.findings.clone()).collect();
+        let last = written.last().map(|(entry, _)| Box::new(entry.clone()));
         if validate_only {
-            return Ok(Receipt::Valid(written.pop().map(|(entry, _)| Box::new(entry))));
+            return Ok(Receipt::Valid { last, findings });
         }
         for (entry, record) in &written {
             self.state.apply(entry);
             group.bytes += record.entry.len();
         }
-        let last = written.last().map(|(entry, _)| Box::new(entry.clone()));
         group.records.extend(written.into_iter().map(|(_, record)| record));
-        Ok(last.map_or_else(|| Receipt::There(self.state.revision()), Receipt::Written))
+        Ok(match last {
+            Some(last) => Receipt::Written { last, findings },
+            None => Receipt::There(self.state.revision()),
+        })
     }
 
     /// Makes the group durable, then visible, then answers.

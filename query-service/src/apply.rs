@@ -117,6 +117,7 @@ mod tests {
                 record_time: jiff::Timestamp::UNIX_EPOCH,
                 ends_change: revision.is_multiple_of(2),
                 request: None,
+                findings: Vec::new(),
                 change: Change::RegisterCompleteFrom(day.unwrap()),
             };
             let entry = encode(&entry).unwrap();
@@ -180,6 +181,7 @@ mod tests {
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            findings: Vec::new(),
             change: Change::RegisterCompleteFrom(jiff::civil::date(2000, 1, 1)),
         })
         .unwrap();

@@ -1,5 +1,6 @@
 //! Questions answered: pure functions of an index.
 
+pub mod observations;
 mod select;
 pub mod share;
 

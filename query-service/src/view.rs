@@ -125,6 +125,7 @@ mod tests {
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            findings: Vec::new(),
             change: Change::RegisterCompleteFrom(jiff::civil::date(2000, 1, 1)),
         });
         index

@@ -3,6 +3,8 @@
 use jiff::{Timestamp, civil::Date};
 
 use crate::model::{
+    finding::Finding,
+    ids::ReportName,
     indicator::Indicator,
     log::{RequestKey, Revision},
     report::Report,
@@ -21,6 +23,8 @@ pub struct Entry {
     pub ends_change: bool,
     /// What the call said about being repeated; at the end of the change.
     pub request: Option<RequestKey>,
+    /// What was odd about it when it was accepted.
+    pub findings: Vec<Finding>,
     /// What was accepted.
     pub change: Change,
 }
@@ -40,4 +44,11 @@ pub enum Change {
     ReportSubmitted(Box<Report>),
     /// A call with a request id found all of it there already; kept so that a retry gets the same receipt.
     Unchanged,
+    /// A report was withdrawn: none of its versions counts any more.
+    ReportWithdrawn {
+        /// The report.
+        name: ReportName,
+        /// Why.
+        reason: String,
+    },
 }

@@ -6,6 +6,7 @@
 pub mod entry;
 mod enums;
 pub mod feed;
+mod finding;
 mod indicator;
 pub mod ingest;
 pub mod query;

@@ -3,6 +3,7 @@
 pub mod command;
 pub mod decimal;
 pub mod fault;
+pub mod finding;
 pub mod ids;
 pub mod indicator;
 pub mod log;

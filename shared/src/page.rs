@@ -93,7 +93,7 @@ pub fn take_page<'a, T: 'a, M: prost::Message>(
     store: StoreId,
     cursor: &Cursor,
     rows: impl Iterator<Item = &'a T>,
-    id: impl Fn(&T) -> &str,
+    id: impl Fn(&T) -> String,
     write: impl Fn(&T) -> M,
 ) -> (Vec<M>, String) {
     let mut page: Vec<M> = Vec::new();
@@ -105,7 +105,7 @@ pub fn take_page<'a, T: 'a, M: prost::Message>(
         if let Some(last) = last
             && (page.len() == request.rows || bytes > PAGE_BYTES_MAX)
         {
-            return (page, request.next_token(store, cursor.snapshot, id(last)));
+            return (page, request.next_token(store, cursor.snapshot, &id(last)));
         }
         page.push(message);
         last = Some(row);
@@ -148,7 +148,7 @@ mod tests {
         let rows = ["a".to_owned(), "b".to_owned(), "c".to_owned()];
         let cursor = Cursor { snapshot: Revision::from(1), after: String::new() };
         let page = |rows: &[String]| {
-            let (page, token) = take_page(&request("", 1), STORE, &cursor, rows.iter(), |row| row, String::clone);
+            let (page, token) = take_page(&request("", 1), STORE, &cursor, rows.iter(), String::clone, String::clone);
             (page.len(), token.is_empty())
         };
         assert_eq!(page(&rows), (2, false));
@@ -160,7 +160,8 @@ mod tests {
     fn a_page_of_large_rows_ends_early() {
         let rows = ["a".repeat(PAGE_BYTES_MAX), "b".to_owned()];
         let cursor = Cursor { snapshot: Revision::from(1), after: String::new() };
-        let (page, token) = take_page(&request("", 1), STORE, &cursor, rows.iter(), |row| &row[..1], String::clone);
+        let (page, token) =
+            take_page(&request("", 1), STORE, &cursor, rows.iter(), |row| row[..1].to_owned(), String::clone);
         assert_eq!(page.len(), 1);
         assert_eq!(request(&token, 1).cursor(STORE, Revision::from(1)).unwrap().after, "a");
     }

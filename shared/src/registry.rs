@@ -14,6 +14,7 @@ use crate::{
         indicator::Indicator,
         log::Revision,
         term::{Term, TermKey},
+        text,
         unit::{Level, Organ, Unit},
     },
 };
@@ -41,7 +42,10 @@ pub struct Registry {
     alive_from: HashTrieMapSync<UnitId, Date>,
     children: HashTrieMapSync<UnitId, RedBlackTreeSetSync<UnitId>>,
     indicators: RedBlackTreeMapSync<IndicatorId, Arc<Registered<Indicator>>>,
-    terms: HashTrieMapSync<TermKey, Arc<Registered<Term>>>,
+    /// By unit, organ and label as one text, which is their order in lists.
+    terms: RedBlackTreeMapSync<String, Arc<Registered<Term>>>,
+    /// Units by their folded name, with and without their kind.
+    by_name: HashTrieMapSync<String, RedBlackTreeSetSync<UnitId>>,
 }
 
 impl Registry {
@@ -55,9 +59,9 @@ impl Registry {
                 self.indicators.insert_mut(indicator.id.clone(), Arc::new(value));
             }
             Change::TermDefined(term) => {
-                self.terms.insert_mut(term.key.clone(), Arc::new(Registered { revision, value: term.clone() }));
+                self.terms.insert_mut(term.key.to_text(), Arc::new(Registered { revision, value: term.clone() }));
             }
-            Change::ReportSubmitted(_) | Change::Unchanged => return,
+            Change::ReportSubmitted(_) | Change::ReportWithdrawn { .. } | Change::Unchanged => return,
         }
         self.revision = revision;
     }
@@ -75,6 +79,12 @@ impl Registry {
         }
         if let Some(day) = alive_from {
             self.alive_from.insert_mut(unit.id.clone(), day);
+        }
+        for name in names(&unit) {
+            let name = text::fold(name);
+            let mut units = self.by_name.get(&name).cloned().unwrap_or_default();
+            units.insert_mut(unit.id.clone());
+            self.by_name.insert_mut(name, units);
         }
         self.units.insert_mut(unit.id.clone(), Arc::new(Registered { revision, value: unit }));
     }
@@ -158,7 +168,24 @@ impl Registry {
 
     /// The term that identifies itself so, on exactly that unit.
     pub fn term(&self, key: &TermKey) -> Option<&Term> {
-        self.terms.get(key).map(|term| &term.value)
+        self.terms.get(&key.to_text()).map(|term| &term.value)
+    }
+
+    /// Every term in the order of unit, organ and label, from the first one after `after` on.
+    pub fn terms_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<Term>> {
+        self.terms.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, term)| &**term)
+    }
+
+    /// Every unit that is called so, with or without its kind, ignoring case, accents and the place of tones; only those
+    /// alive on the day, if there is one. Order: equal with accents, then higher level, then id.
+    pub fn find_units(&self, name: &str, on: Option<Date>) -> Vec<&Unit> {
+        let ids = self.by_name.get(&text::fold(name));
+        let units = ids.into_iter().flat_map(|ids| ids.iter()).filter_map(|id| self.unit(id));
+        let mut found: Vec<&Unit> = units.filter(|unit| on.is_none_or(|day| self.is_alive_on(&unit.id, day))).collect();
+        let wanted = text::lower(name);
+        let differs = |unit: &Unit| names(unit).all(|name| text::lower(name) != wanted);
+        found.sort_by_cached_key(|unit| (differs(unit), std::cmp::Reverse(unit.level), unit.id.clone()));
+        found
     }
 
     /// The term of that organ and label on the unit, else on the nearest unit above it that has one.
@@ -173,4 +200,11 @@ impl Registry {
         }
         None
     }
+}
+
+/// What a unit is called: its name, and its name without its kind.
+fn names(unit: &Unit) -> impl Iterator<Item = &str> {
+    let without_kind = unit.name.strip_prefix(unit.kind.as_str()).map(str::trim_start);
+    let without_kind = without_kind.filter(|short| !short.is_empty() && !unit.kind.is_empty());
+    std::iter::once(unit.name.as_str()).chain(without_kind)
 }

@@ -40,6 +40,7 @@ impl Reason {
             Self::NotYetVisible | Self::ShuttingDown | Self::SlowConsumer | Self::StorageFailed => {
                 Retry::After(Duration::from_secs(1))
             }
+            Self::DiskFull => Retry::After(Duration::from_secs(30)),
             _ => Retry::No,
         }
     }
@@ -89,6 +90,7 @@ impl Reason {
             Self::KeyReusedDifferentContent => ("KEY_REUSED_DIFFERENT_CONTENT", Code::AlreadyExists),
             Self::ReportIdentityTaken => ("REPORT_IDENTITY_TAKEN", Code::AlreadyExists),
             Self::RevisionConflict => ("REVISION_CONFLICT", Code::Aborted),
+            Self::AlreadyWithdrawn => ("ALREADY_WITHDRAWN", Code::FailedPrecondition),
             Self::StoreMismatch => ("STORE_MISMATCH", Code::FailedPrecondition),
             Self::HistoryTruncated => ("HISTORY_TRUNCATED", Code::FailedPrecondition),
             Self::HistoryDiverged => ("HISTORY_DIVERGED", Code::FailedPrecondition),
@@ -99,6 +101,7 @@ impl Reason {
             Self::SlowConsumer => ("SLOW_CONSUMER", Code::Unavailable),
             Self::StorageFailed => ("STORAGE_FAILED", Code::Unavailable),
             Self::Overloaded => ("OVERLOADED", Code::ResourceExhausted),
+            Self::DiskFull => ("DISK_FULL", Code::ResourceExhausted),
             Self::DataCorrupt => ("DATA_CORRUPT", Code::DataLoss),
             Self::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
             Self::UnknownMethod => ("UNKNOWN_METHOD", Code::Unimplemented),

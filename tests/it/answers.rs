@@ -35,7 +35,7 @@ async fn the_headline_questions_are_answered_on_the_real_input() {
         json!({
             "unit": "district-171", "name": "Huyện Đại Từ", "yes": 1, "no": 0, "notReported": 26, "withheld": 0,
             "notApplicable": 0, "expected": 27, "share": "1.000000", "lower": "0.037037", "upper": "1.000000",
-            "expectedBasis": "ASSUMED", "contested": 0, "published": null,
+            "expectedBasis": "ASSUMED", "contested": 0, "findings": 0, "published": null,
         }),
     );
     assert_has(
@@ -120,6 +120,7 @@ async fn what_was_reported_comes_back_as_it_went_in() {
             assert_eq!(receipt.version, 2, "{file}");
             let first = proto::v1::GetReportRequest { name: receipt.name, version: 1 };
             let stored = pair.reports().get_report(first).await.unwrap().into_inner().report.unwrap();
+            assert!(stored.findings.iter().all(|finding| finding.path.starts_with("report")));
             assert_eq!(stored.observations, sent.observations, "{file}");
             assert_eq!(
                 (stored.unit, stored.organ, stored.period, stored.source),
@@ -146,6 +147,103 @@ async fn what_was_reported_comes_back_as_it_went_in() {
     let query = proto::v1::QueryServiceGetUnitRequest { id: "district-171".into(), at_least_revision: None };
     let unit = pair.queries().get_unit(query).await.unwrap().into_inner().unit.unwrap();
     assert_eq!(unit.name, "Huyện Đại Từ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn observations_are_listed_with_their_source_and_what_was_found_about_them() {
+    let pair = Pair::start();
+    let revision = fixtures::load(pair.ingest.channel(), |_, _| {}).await.unwrap();
+    let list = async |unit: &str, indicator: &str| {
+        let request = json!({"units": {"ids": [unit]}, "indicator": indicator, "at_least_revision": revision});
+        let method = "tonghop.v1.QueryService/ListObservations";
+        call(pair.query.channel(), method, &request).await.unwrap()["observations"].clone()
+    };
+    let rows = list("district-004", "public_opinion_cases_resolved").await;
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_has(
+        &rows[0]["observation"],
+        json!({
+            "ratio": {"numerator": "493", "denominator": "502"}, "statedPercent": "98.2",
+        }),
+    );
+    assert_has(&rows[0], json!({"unit": "district-004", "version": 1, "period": "2015/2019-11-22", "findings": null}));
+    assert!(rows[0]["source"]["title"].is_string() && rows[0]["revision"].is_string());
+    assert_eq!(rows[0]["source"]["publishedOn"], "2019-11-22");
+
+    let rows = list("district-626", "poor_household_rate").await;
+    assert_eq!(rows.as_array().unwrap().len(), 1);
+    assert_has(&rows[0]["observation"], json!({"percent": "5", "qualifier": "LESS_THAN", "basis": "PROJECTION"}));
+
+    let rows = list("district-004", "cadre_ratings").await;
+    let reasons: Vec<String> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            let rating = row["observation"]["by"]["rating"].as_str().unwrap();
+            let findings = row["findings"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let reasons: Vec<&str> = findings.iter().map(|finding| finding["reason"].as_str().unwrap()).collect();
+            format!("{rating} {}", reasons.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "excellent STATED_PERCENT_TRUNCATED",
+            "good STATED_PERCENT_TRUNCATED",
+            "satisfactory STATED_PERCENT_CONTRADICTS",
+            "not_completed ",
+        ]
+    );
+
+    // Pages of any size hold the same rows.
+    let everything = json!({"under": "vn"});
+    let mut sizes = Vec::new();
+    for page_size in [1000, 7] {
+        let (mut rows, mut token) = (Vec::new(), String::new());
+        loop {
+            let request = json!({"units": everything, "page_size": page_size, "page_token": token});
+            let page = call(pair.query.channel(), "tonghop.v1.QueryService/ListObservations", &request).await.unwrap();
+            rows.extend(page["observations"].as_array().unwrap().clone());
+            assert_eq!(page["meta"]["revision"], revision.to_string());
+            match page.get("nextPageToken") {
+                Some(next) => token = next.as_str().unwrap().to_owned(),
+                None => break,
+            }
+        }
+        sizes.push(rows);
+    }
+    assert_eq!(sizes[0], sizes[1]);
+    let sent: usize = fixtures::REPORT_FILES
+        .into_iter()
+        .flat_map(fixtures::reports)
+        .map(|request| request.report.unwrap().observations.len())
+        .sum();
+    assert_eq!(sizes[0].len(), sent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_are_found_by_the_names_that_people_type() {
+    let pair = Pair::start();
+    let revision = fixtures::load(pair.ingest.channel(), |_, _| {}).await.unwrap();
+    let find = async |name: &str| {
+        let request = json!({"name": name});
+        let ingest = call(pair.ingest.channel(), "tonghop.v1.RegistryService/FindUnits", &request).await.unwrap();
+        let request = json!({"name": name, "at_least_revision": revision});
+        let query = call(pair.query.channel(), "tonghop.v1.QueryService/FindUnits", &request).await.unwrap();
+        assert_eq!(ingest["units"], query["units"], "both services say the same");
+        let units = ingest["units"].as_array().cloned().unwrap_or_default();
+        units.iter().map(|unit| unit["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(find("dai tu").await[0], "district-171");
+    let decomposed: String = unicode_normalization::UnicodeNormalization::nfd("ĐẠI TỪ").collect();
+    assert_eq!(find(&decomposed).await[0], "district-171");
+    assert_eq!(find("huyện đại từ").await[0], "district-171");
+    assert!(find("Đắk Đoa").await.contains(&"district-626".to_owned()));
+    assert_eq!(find("Nowhere at all").await, Vec::<String>::new());
+    // With its accents typed, Đại Từ comes before whatever folds to the same.
+    let hoa_binh = find("Hòa Bình").await;
+    assert!(hoa_binh.len() > 2 && hoa_binh[0].starts_with("province-"), "{hoa_binh:?}");
 }
 
 /// A value as the table of facts writes it.

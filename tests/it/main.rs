@@ -3,6 +3,7 @@
 mod answers;
 mod crash;
 mod feed;
+mod findings;
 mod naive;
 mod readme;
 mod restart;

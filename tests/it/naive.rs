@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use proto::v1::{
-    Entry, Observation, Report, Share, Unit,
+    Entry, Finding, Observation, Report, Share, Unit,
     entry::Change,
+    finding::Other,
     observation::{Basis, Missing, Scope, Value},
     share::{ExpectedBasis, Published},
     unit::Level,
@@ -19,7 +20,7 @@ use proto::v1::{
 pub struct World {
     units: BTreeMap<String, Unit>,
     complete_from: String,
-    /// Newest version of each report, with its revision.
+    /// Newest version of each report that was not withdrawn since, with its revision and its findings.
     reports: BTreeMap<String, (i64, Report)>,
 }
 
@@ -41,7 +42,11 @@ impl World {
             match entry.change.clone().unwrap() {
                 Change::Unit(unit) => drop(world.units.insert(unit.id.clone(), unit)),
                 Change::RegisterCompleteFrom(day) => world.complete_from = day,
-                Change::Report(report) => drop(world.reports.insert(report.name.clone(), (entry.revision, report))),
+                Change::Report(report) => {
+                    let report = Report { findings: entry.findings.clone(), ..report };
+                    world.reports.insert(report.name.clone(), (entry.revision, report));
+                }
+                Change::Withdrawal(withdrawal) => drop(world.reports.remove(&withdrawal.report)),
                 Change::Indicator(_) | Change::Term(_) | Change::Unchanged(_) => {}
             }
         }
@@ -95,17 +100,19 @@ impl World {
 
     fn row(&self, question: &Question, id: String, units: &[&Unit]) -> Share {
         let (mut yes, mut no, mut not_reported, mut withheld, mut not_applicable, mut contested) = (0, 0, 0, 0, 0, 0);
+        let mut findings = 0;
         for unit in units {
             let mut said = self.said(question, &unit.id);
-            said.sort_by_key(|(precedence, _)| precedence.clone());
-            match said.first().map(|(_, value)| value) {
+            said.sort_by_key(|(precedence, ..)| precedence.clone());
+            findings += said.first().map_or(0, |(.., findings)| *findings);
+            match said.first().map(|(_, value, _)| value) {
                 Some(Value::Flag(true)) => yes += 1,
                 Some(Value::Flag(false)) => no += 1,
                 Some(Value::Missing(missing)) if *missing == i32::from(Missing::Withheld) => withheld += 1,
                 Some(Value::Missing(missing)) if *missing == i32::from(Missing::NotApplicable) => not_applicable += 1,
                 _ => not_reported += 1,
             }
-            if said.iter().any(|(_, value)| *value != said[0].1) {
+            if said.iter().any(|(_, value, _)| *value != said[0].1) {
                 contested += 1;
             }
         }
@@ -115,6 +122,7 @@ impl World {
         } else {
             ExpectedBasis::Assumed
         };
+        let (published, claimed): (Vec<Published>, Vec<i32>) = self.published(question, units).into_iter().unzip();
         let name = self.units.get(&id).map(|unit| unit.name.clone()).unwrap_or_default();
         Share {
             unit: id,
@@ -129,33 +137,46 @@ impl World {
             not_applicable: Some(not_applicable),
             expected: Some(applicable + not_applicable),
             expected_basis: basis.into(),
-            published: self.published(question, units),
+            published,
             contested: Some(contested),
+            // No two of them are the same: each belongs to another observation.
+            findings: Some(findings + claimed.into_iter().sum::<i32>()),
         }
     }
 
     /// What current reports say of the unit on the day, with what decides which of them counts: the least.
-    fn said(&self, question: &Question, unit: &str) -> Vec<((i64, String, i64), Value)> {
+    fn said(&self, question: &Question, unit: &str) -> Vec<((i64, String, i64), Value, i32)> {
         let mut said = Vec::new();
         for (revision, report) in self.reports.values().filter(|(_, report)| report.unit == unit) {
-            for observation in about(report, &question.indicator) {
+            for (place, observation) in about(report, &question.indicator) {
                 let published_on = &report.source.as_ref().unwrap().published_on;
                 let looks_ahead = matches!(observation.basis(), Basis::Projection | Basis::Planned);
                 let is_known = published_on.is_empty() || question.day <= *published_on || looks_ahead;
                 let is_own = matches!(observation.scope(), Scope::Unspecified | Scope::Own);
                 if is_own && is_known && contains(report, &question.day) {
                     let precedence = (days(report), backwards(published_on), -revision);
-                    said.push((precedence, observation.value.clone().unwrap()));
+                    said.push((precedence, observation.value.clone().unwrap(), self.open_findings(report, place)));
                 }
             }
         }
         said
     }
 
-    fn published(&self, question: &Question, units: &[&Unit]) -> Vec<Published> {
+    /// Findings on one observation of a report that are still so.
+    fn open_findings(&self, report: &Report, place: usize) -> i32 {
+        let path = format!("report.observations[{place}]");
+        let is_open = |finding: &&Finding| {
+            let still_says = |other: &Other| self.reports.get(&other.report).is_some_and(|(r, _)| *r == other.revision);
+            let depends = !finding.others.is_empty() && finding.unnamed_others == 0;
+            finding.path.starts_with(&path) && (!depends || finding.others.iter().any(still_says))
+        };
+        i32::try_from(report.findings.iter().filter(is_open).count()).unwrap()
+    }
+
+    fn published(&self, question: &Question, units: &[&Unit]) -> Vec<(Published, i32)> {
         let mut published = Vec::new();
         for (_, report) in self.reports.values().filter(|(_, report)| contains(report, &question.day)) {
-            for observation in about(report, &question.indicator) {
+            for (place, observation) in about(report, &question.indicator) {
                 let is_alive = |unit: &&Unit| self.is_alive(unit, &question.day);
                 let denoted: Vec<&str> = match observation.scope() {
                     Scope::Children => {
@@ -174,7 +195,8 @@ impl World {
                     _ => continue,
                 };
                 if !denoted.is_empty() && denoted == units.iter().map(|unit| unit.id.as_str()).collect::<Vec<_>>() {
-                    published.push(Published {
+                    let findings = self.open_findings(report, place);
+                    let claim = Published {
                         percent,
                         ratio,
                         qualifier: observation.qualifier,
@@ -183,17 +205,18 @@ impl World {
                         report: report.name.clone(),
                         period: report.period.clone(),
                         published_on: report.source.as_ref().unwrap().published_on.clone(),
-                    });
+                    };
+                    published.push((claim, findings));
                 }
             }
         }
-        published.sort_by_key(|claim| claim.report["reports/".len()..].parse::<i64>().unwrap());
+        published.sort_by_key(|(claim, _)| claim.report["reports/".len()..].parse::<i64>().unwrap());
         published
     }
 }
 
-fn about<'a>(report: &'a Report, indicator: &'a str) -> impl Iterator<Item = &'a Observation> {
-    report.observations.iter().filter(move |observation| observation.indicator == indicator)
+fn about<'a>(report: &'a Report, indicator: &'a str) -> impl Iterator<Item = (usize, &'a Observation)> {
+    report.observations.iter().enumerate().filter(move |(_, observation)| observation.indicator == indicator)
 }
 
 fn contains(report: &Report, day: &str) -> bool {

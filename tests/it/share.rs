@@ -2,7 +2,7 @@
 
 use proto::v1::{
     DefineIndicatorsRequest, GetShareRequest, Observation, RegisterUnitsRequest, Report, Source, SubmitReportRequest,
-    Unit, UnitSelector,
+    Unit, UnitSelector, WithdrawReportRequest,
     indicator::ValueKind,
     observation::{Basis, Missing, Ratio, Scope, Value},
     unit::Level,
@@ -110,6 +110,14 @@ async fn fill(pair: &Pair, random: &mut StdRng, units: &[Unit], flag: &str) -> i
                 let receipt = receipt.into_inner();
                 revision = receipt.revision.unwrap();
                 names.push(receipt.report.unwrap().name);
+                if random.random_bool(0.1) {
+                    let name = names.choose(random).unwrap().clone();
+                    let withdraw = WithdrawReportRequest { name, reason: "a test".to_owned(), ..Default::default() };
+                    // It may have been withdrawn before.
+                    if let Ok(receipt) = reports.withdraw_report(withdraw).await {
+                        revision = receipt.into_inner().revision.unwrap();
+                    }
+                }
             }
             // A period before a unit's life is refused, and so is a name for what another report is.
             Err(status) => assert!(

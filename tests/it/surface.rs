@@ -11,7 +11,7 @@ use crate::support::{reason, small_world};
 async fn health_speaks_for_every_service() {
     let pair = Pair::start();
     small_world(&pair).await;
-    crate::support::yes_and_no(&pair, 1).await;
+    crate::support::yes_and_no(&pair, 10).await;
     let services = [
         (&pair.ingest, &["", "tonghop.v1.RegistryService", "tonghop.v1.IngestService", "tonghop.v1.FeedService"][..]),
         (&pair.query, &["", "tonghop.v1.QueryService"][..]),

@@ -1,23 +1,28 @@
-use std::sync::Arc;
+use std::{ops::Bound, sync::Arc};
 
 use proto::v1::{
-    GetReportRequest, GetReportResponse, Report, SubmitReportRequest, SubmitReportResponse,
-    ingest_service_server::IngestService,
+    GetReportRequest, GetReportResponse, ListFindingsRequest, ListFindingsResponse, ListReportsRequest,
+    ListReportsResponse, Report, SubmitReportRequest, SubmitReportResponse, WithdrawReportRequest,
+    WithdrawReportResponse, ingest_service_server::IngestService,
 };
 use shared::{
+    change::Entry,
     codec,
     convert::ingest as door,
     model::{
         fault::{Fault, Reason},
+        finding::FindingRow,
+        ids::ReportName,
         log::Revision,
     },
+    page::take_page,
     status::status,
 };
 use tonic::{Request, Response, Status};
 
-use super::receipt_entry;
+use super::{receipt_revision, registry::unit_named};
 use crate::{
-    feed::read_log,
+    feed::off_thread,
     log::Log,
     submit::{Receipt, Submitter, Work},
 };
@@ -44,49 +49,140 @@ impl IngestService for IngestHandlers {
         let report = self.find(request.get_ref()).await.map_err(|fault| status(&fault))?;
         Ok(Response::new(GetReportResponse { report: Some(report) }))
     }
+
+    async fn list_reports(
+        &self,
+        request: Request<ListReportsRequest>,
+    ) -> Result<Response<ListReportsResponse>, Status> {
+        let answer = self.reports(request.get_ref()).await.map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<ListFindingsResponse>, Status> {
+        let answer = self.findings(request.get_ref()).map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
+
+    async fn withdraw_report(
+        &self,
+        request: Request<WithdrawReportRequest>,
+    ) -> Result<Response<WithdrawReportResponse>, Status> {
+        let answer = self.withdraw(request.get_ref()).await.map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
 }
 
 impl IngestHandlers {
     async fn submit(&self, request: &SubmitReportRequest) -> Result<SubmitReportResponse, Fault> {
         let command = Box::new(door::submit(request)?);
         let receipt = self.submitter.submit(Work::Report(command)).await?;
-        if let Receipt::There(revision) = receipt {
-            let report = self.report_at(revision).await?;
-            return Ok(SubmitReportResponse { revision: Some(revision.as_i64()), report: Some(report) });
-        }
-        let is_written = matches!(receipt, Receipt::Written(_));
-        let mut report = receipt_entry(receipt).and_then(|entry| door::report_of(&entry)).unwrap_or_default();
-        if !is_written {
-            // What a new report would be called, and when it would be recorded, is not known before it is.
-            report.revision = 0;
-            report.record_time = None;
-            if report.version == 1 {
-                report.name.clear();
+        let revision = receipt_revision(&receipt);
+        let report = match receipt {
+            Receipt::There(revision) => self.version(revision).await?,
+            Receipt::Written { last, .. } => door::report_of(&last).unwrap_or_default(),
+            Receipt::Valid { last, .. } => {
+                let would_be = last.and_then(|last| door::report_of(&last)).unwrap_or_default();
+                // What a new report would be called, and when it would be recorded, is not known before it is.
+                let name = if would_be.version == 1 { String::new() } else { would_be.name };
+                Report { name, revision: 0, record_time: None, ..would_be }
             }
-        }
-        Ok(SubmitReportResponse { revision: is_written.then_some(report.revision), report: Some(report) })
+        };
+        Ok(SubmitReportResponse { revision, findings: report.findings.clone(), report: Some(report) })
+    }
+
+    async fn withdraw(&self, request: &WithdrawReportRequest) -> Result<WithdrawReportResponse, Fault> {
+        let receipt = self.submitter.submit(Work::Withdrawal(door::withdraw(request)?)).await?;
+        Ok(WithdrawReportResponse { revision: receipt_revision(&receipt) })
     }
 
     async fn find(&self, request: &GetReportRequest) -> Result<Report, Fault> {
         let (name, version) = door::get_report(request)?;
         let snapshot = self.submitter.snapshot();
-        let not_found = |message| Err(Fault::new(Reason::ReportNotFound, message));
-        let Some(versions) = snapshot.reports.get(&name) else {
-            return not_found(format!("there is no {name}"));
-        };
-        let version = version.map_or(versions.len(), |version| version as usize);
-        match versions.get(version - 1) {
-            Some(revision) => self.report_at(*revision).await,
-            None => not_found(format!("{name} has {} versions", versions.len())),
-        }
+        let not_found = |message| Fault::new(Reason::ReportNotFound, message);
+        let record = snapshot.reports.get(&name).ok_or_else(|| not_found(format!("there is no {name}")))?;
+        let count = record.versions.len();
+        let number = version.map_or(count, |version| version as usize);
+        let version = number.checked_sub(1).and_then(|index| record.versions.get(index));
+        let version = *version.ok_or_else(|| not_found(format!("{name} has {count} versions")))?;
+        let withdrawal = record.withdrawal_at(snapshot.revision);
+        let mut reports = self.bodies(vec![(version, withdrawal)]).await?;
+        reports.pop().ok_or_else(|| not_found(format!("there is no {name}")))
     }
 
-    async fn report_at(&self, revision: Revision) -> Result<Report, Fault> {
-        let before = Revision::from(revision.get().saturating_sub(1));
-        let records = read_log(self.log.clone(), before, 1).await?;
-        let corrupt = |message: String| Fault::new(Reason::DataCorrupt, message);
-        let record = records.first().ok_or_else(|| corrupt(format!("revision {revision} is missing")))?;
-        let entry = codec::decode(record).map_err(|fault| corrupt(fault.to_string()))?;
-        door::report_of(&entry).ok_or_else(|| corrupt(format!("revision {revision} is no report")))
+    async fn reports(&self, request: &ListReportsRequest) -> Result<ListReportsResponse, Fault> {
+        let (unit, page) = door::list_reports(request)?;
+        let snapshot = self.submitter.snapshot();
+        if let Some(unit) = &unit {
+            unit_named(&snapshot.registry, unit)?;
+        }
+        let cursor = page.cursor(self.log.store(), snapshot.revision)?;
+        let after = ReportName(cursor.after.parse().unwrap_or(0));
+        let reports = snapshot.reports.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, record)| record);
+        let wanted = reports.filter(|record| unit.as_ref().is_none_or(|unit| record.unit == *unit));
+        let versions = wanted
+            .filter_map(|record| Some((record.version_at(cursor.snapshot)?, record.withdrawal_at(cursor.snapshot))));
+        let reports = self.bodies(versions.take(page.rows + 1).collect()).await?;
+        let number = |report: &Report| report.name.trim_start_matches("reports/").to_owned();
+        let (reports, next_page_token) =
+            take_page(&page, self.log.store(), &cursor, reports.iter(), number, Report::clone);
+        Ok(ListReportsResponse { reports, next_page_token })
     }
+
+    fn findings(&self, request: &ListFindingsRequest) -> Result<ListFindingsResponse, Fault> {
+        let (filter, page) = door::list_findings(request)?;
+        let snapshot = self.submitter.snapshot();
+        if let Some(unit) = &filter.unit {
+            unit_named(&snapshot.registry, unit)?;
+        }
+        let cursor = page.cursor(self.log.store(), snapshot.revision)?;
+        // The last row: revision of its version, and its place among the findings of that version.
+        let after =
+            cursor.after.split_once('.').and_then(|(r, p)| Some((r.parse::<u64>().ok()?, p.parse::<usize>().ok()?)));
+        let from = Revision::from(after.map_or(0, |(revision, _)| revision));
+        let rows = snapshot.findings_after(from, cursor.snapshot).filter(|(place, row)| {
+            after.is_none_or(|after| (row.revision.get(), *place) > after)
+                && (filter.include_resolved || !row.is_resolved)
+                && filter.unit.as_ref().is_none_or(|unit| row.unit == *unit)
+                && filter.severity.is_none_or(|severity| row.finding.severity == severity)
+        });
+        let rows: Vec<(usize, FindingRow)> = rows.take(page.rows + 1).collect();
+        let id = |(place, row): &(usize, FindingRow)| format!("{}.{place}", row.revision);
+        let (findings, next_page_token) =
+            take_page(&page, self.log.store(), &cursor, rows.iter(), id, |(_, row)| door::finding_row(row));
+        Ok(ListFindingsResponse { findings, next_page_token })
+    }
+
+    /// The version of a report at that revision.
+    async fn version(&self, revision: Revision) -> Result<Report, Fault> {
+        let mut reports = self.bodies(vec![(revision, None)]).await?;
+        reports.pop().ok_or_else(|| Fault::new(Reason::DataCorrupt, format!("revision {revision} is missing")))
+    }
+
+    /// Versions of reports at these revisions, each with the withdrawal at that revision if there is one.
+    async fn bodies(&self, revisions: Vec<(Revision, Option<Revision>)>) -> Result<Vec<Report>, Fault> {
+        let log = self.log.clone();
+        let read = move || {
+            let bodies = revisions.into_iter().map(|(version, withdrawal)| {
+                let corrupt = || Fault::new(Reason::DataCorrupt, format!("revision {version} is no report"));
+                let mut report = door::report_of(&entry_at(&*log, version)?).ok_or_else(corrupt)?;
+                if let Some(withdrawal) = withdrawal {
+                    report.withdrawal = door::withdrawal_of(&entry_at(&*log, withdrawal)?);
+                }
+                Ok(report)
+            });
+            bodies.collect()
+        };
+        off_thread(read).await
+    }
+}
+
+fn entry_at(log: &dyn Log, revision: Revision) -> Result<Entry, Fault> {
+    let corrupt = |message: String| Fault::new(Reason::DataCorrupt, message);
+    let before = Revision::from(revision.get().saturating_sub(1));
+    let records = log.read(before, 1).map_err(|error| corrupt(error.to_string()))?;
+    let record = records.first().ok_or_else(|| corrupt(format!("revision {revision} is missing")))?;
+    codec::decode(record).map_err(|fault| corrupt(fault.to_string()))
 }

@@ -1,8 +1,8 @@
 use proto::v1::{
-    DefineIndicatorsRequest, DefineIndicatorsResponse, DefineTermsRequest, DefineTermsResponse, GetIndicatorRequest,
-    GetIndicatorResponse, GetUnitRequest, GetUnitResponse, ListIndicatorsRequest, ListIndicatorsResponse,
-    ListUnitsRequest, ListUnitsResponse, RegisterUnitsRequest, RegisterUnitsResponse,
-    registry_service_server::RegistryService,
+    DefineIndicatorsRequest, DefineIndicatorsResponse, DefineTermsRequest, DefineTermsResponse, FindUnitsRequest,
+    FindUnitsResponse, GetIndicatorRequest, GetIndicatorResponse, GetUnitRequest, GetUnitResponse,
+    ListIndicatorsRequest, ListIndicatorsResponse, ListTermsRequest, ListTermsResponse, ListUnitsRequest,
+    ListUnitsResponse, RegisterUnitsRequest, RegisterUnitsResponse, registry_service_server::RegistryService,
 };
 use shared::{
     convert::registry as door,
@@ -12,6 +12,7 @@ use shared::{
         ids::UnitId,
         indicator::Indicator,
         log::StoreId,
+        term::Term,
         unit::Unit,
     },
     page::take_page,
@@ -21,7 +22,7 @@ use shared::{
 use tonic::{Request, Response, Status};
 
 use super::receipt_revision;
-use crate::submit::{Submitter, Work};
+use crate::submit::{Receipt, Submitter, Work};
 
 /// RegistryService.
 pub struct RegistryHandlers {
@@ -37,15 +38,21 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<RegisterUnitsRequest>,
     ) -> Result<Response<RegisterUnitsResponse>, Status> {
-        let revision = self.write(door::register_units(request.get_ref()).map(Work::Units)).await?;
-        Ok(Response::new(RegisterUnitsResponse { revision }))
+        let receipt = self.write(door::register_units(request.get_ref()).map(Work::Units)).await?;
+        let revision = receipt_revision(&receipt).unwrap_or_default();
+        let findings = match &receipt {
+            Receipt::Written { findings, .. } | Receipt::Valid { findings, .. } => door::findings(findings),
+            Receipt::There(_) => Vec::new(),
+        };
+        Ok(Response::new(RegisterUnitsResponse { revision, findings }))
     }
 
     async fn define_indicators(
         &self,
         request: Request<DefineIndicatorsRequest>,
     ) -> Result<Response<DefineIndicatorsResponse>, Status> {
-        let revision = self.write(door::define_indicators(request.get_ref()).map(Work::Indicators)).await?;
+        let receipt = self.write(door::define_indicators(request.get_ref()).map(Work::Indicators)).await?;
+        let revision = receipt_revision(&receipt).unwrap_or_default();
         Ok(Response::new(DefineIndicatorsResponse { revision }))
     }
 
@@ -53,7 +60,8 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<DefineTermsRequest>,
     ) -> Result<Response<DefineTermsResponse>, Status> {
-        let revision = self.write(door::define_terms(request.get_ref()).map(Work::Terms)).await?;
+        let receipt = self.write(door::define_terms(request.get_ref()).map(Work::Terms)).await?;
+        let revision = receipt_revision(&receipt).unwrap_or_default();
         Ok(Response::new(DefineTermsResponse { revision }))
     }
 
@@ -89,12 +97,41 @@ impl RegistryService for RegistryHandlers {
         let answer = self.indicators(request.get_ref()).map_err(|fault| status(&fault))?;
         Ok(Response::new(answer))
     }
+
+    async fn find_units(&self, request: Request<FindUnitsRequest>) -> Result<Response<FindUnitsResponse>, Status> {
+        let FindUnitsRequest { name, on } = request.get_ref();
+        let query = door::find_units(name, on).map_err(|fault| status(&fault))?;
+        let snapshot = self.submitter.snapshot();
+        let units = snapshot.registry.find_units(&query.name, query.on);
+        Ok(Response::new(FindUnitsResponse { units: units.into_iter().map(door::unit).collect() }))
+    }
+
+    async fn list_terms(&self, request: Request<ListTermsRequest>) -> Result<Response<ListTermsResponse>, Status> {
+        let answer = self.terms(request.get_ref()).map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
 }
 
 impl RegistryHandlers {
-    async fn write(&self, work: Result<Work, Fault>) -> Result<i64, Status> {
+    async fn write(&self, work: Result<Work, Fault>) -> Result<Receipt, Status> {
         let submit = async { self.submitter.submit(work?).await };
-        submit.await.map(|receipt| receipt_revision(&receipt)).map_err(|fault| status(&fault))
+        submit.await.map_err(|fault| status(&fault))
+    }
+
+    fn terms(&self, request: &ListTermsRequest) -> Result<ListTermsResponse, Fault> {
+        let (unit, page) = door::list_terms(request)?;
+        let snapshot = self.submitter.snapshot();
+        if let Some(unit) = &unit {
+            unit_named(&snapshot.registry, unit)?;
+        }
+        let cursor = page.cursor(self.store, snapshot.revision)?;
+        let rows = snapshot.registry.terms_after(&cursor.after).filter(|row| {
+            row.revision <= cursor.snapshot && unit.as_ref().is_none_or(|unit| row.value.key.unit == *unit)
+        });
+        let write = |row: &Registered<Term>| door::term(&row.value);
+        let (terms, next_page_token) =
+            take_page(&page, self.store, &cursor, rows, |row| row.value.key.to_text(), write);
+        Ok(ListTermsResponse { terms, next_page_token })
     }
 
     fn units(&self, request: &ListUnitsRequest) -> Result<ListUnitsResponse, Fault> {
@@ -109,7 +146,7 @@ impl RegistryHandlers {
             .units_after(&cursor.after)
             .filter(|unit| unit.revision <= cursor.snapshot && is_wanted(registry, &filter, &unit.value));
         let (units, next_page_token) =
-            take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str(), |row| door::unit(&row.value));
+            take_page(&page, self.store, &cursor, rows, |row| row.value.id.to_string(), |row| door::unit(&row.value));
         Ok(ListUnitsResponse { units, next_page_token })
     }
 
@@ -120,12 +157,12 @@ impl RegistryHandlers {
         let rows = snapshot.registry.indicators_after(&cursor.after).filter(|row| row.revision <= cursor.snapshot);
         let write = |row: &Registered<Indicator>| door::indicator(&row.value);
         let (indicators, next_page_token) =
-            take_page(&page, self.store, &cursor, rows, |row| row.value.id.as_str(), write);
+            take_page(&page, self.store, &cursor, rows, |row| row.value.id.to_string(), write);
         Ok(ListIndicatorsResponse { indicators, next_page_token })
     }
 }
 
-fn unit_named<'a>(registry: &'a Registry, id: &UnitId) -> Result<&'a Unit, Fault> {
+pub(super) fn unit_named<'a>(registry: &'a Registry, id: &UnitId) -> Result<&'a Unit, Fault> {
     registry.unit(id).ok_or_else(|| Fault::new(Reason::UnitNotFound, format!("unit {id} is not registered")))
 }
 

@@ -1,11 +1,14 @@
 //! What becomes of a piece of work: a pure function of the state before it.
 
+use std::collections::HashMap;
+
 use shared::{
     change::Change,
     model::{
-        command::SubmitRequest,
+        command::{SubmitRequest, WithdrawRequest},
         fault::{Fault, Reason},
-        ids::ReportName,
+        finding::Finding,
+        ids::{ReportName, UnitId},
         log::{RequestKey, Revision},
         report::Report,
     },
@@ -14,8 +17,9 @@ use shared::{
 use super::{
     Work,
     check::Checked,
+    findings,
     register::{check_indicators, check_terms, check_units},
-    state::{State, identity},
+    state::{ReportRecord, State, identity},
 };
 
 /// What is to be done.
@@ -27,8 +31,8 @@ pub(super) enum Decision {
     Valid,
     /// These changes, as one.
     Change {
-        /// In their order; not empty.
-        changes: Vec<Change>,
+        /// In their order, each with what is odd about it; not empty.
+        changes: Vec<(Change, Vec<Finding>)>,
         /// What the call said about being repeated.
         request: Option<RequestKey>,
         /// Whether nothing may be written.
@@ -46,7 +50,8 @@ pub(super) enum Decision {
 /// | nothing new in it, dry run | `Valid` |
 /// | nothing new in it, no request id | `There`, now |
 /// | nothing new in it, a request id | `Change`: an entry that keeps the request id |
-/// | a report, expected revision not the newest version's | `RevisionConflict` |
+/// | a report, expected revision not that of its newest version or withdrawal | `RevisionConflict` |
+/// | withdrawal of a report that is withdrawn | `AlreadyWithdrawn` |
 /// | otherwise | `Change` |
 ///
 /// # Errors
@@ -57,29 +62,42 @@ pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Re
         Work::Indicators(command) => (command.request, command.validate_only),
         Work::Terms(command) => (command.request, command.validate_only),
         Work::Report(command) => (command.request, command.validate_only),
+        Work::Withdrawal(command) => (command.request, command.validate_only),
     };
     if let Some(revision) = earlier(state, request)?.filter(|_| !validate_only) {
         return Ok(Decision::There(revision));
     }
     let registry = state.registry();
-    let mut changes: Vec<Change> = match work {
+    let plain = |change| (change, Vec::new());
+    let mut changes: Vec<(Change, Vec<Finding>)> = match work {
         Work::Units(command) => {
-            let units = check_units(registry, &command.content)?.into_iter().map(Change::UnitRegistered);
+            let places: HashMap<&UnitId, usize> = command.content.units.iter().map(|unit| &unit.id).zip(0..).collect();
+            let units = check_units(registry, &command.content)?.into_iter().map(|unit| {
+                let findings = findings::of_unit(&unit, places.get(&unit.id).copied().unwrap_or_default());
+                (Change::UnitRegistered(unit), findings)
+            });
             let stated = command.content.complete_from.filter(|day| registry.complete_from() != Some(*day));
-            units.chain(stated.map(Change::RegisterCompleteFrom)).collect()
+            units.chain(stated.map(Change::RegisterCompleteFrom).map(plain)).collect()
         }
         Work::Indicators(command) => {
-            check_indicators(registry, &command.content)?.into_iter().map(Change::IndicatorDefined).collect()
+            let new = check_indicators(registry, &command.content)?;
+            new.into_iter().map(Change::IndicatorDefined).map(plain).collect()
         }
-        Work::Terms(command) => check_terms(registry, &command.content)?.into_iter().map(Change::TermDefined).collect(),
+        Work::Terms(command) => {
+            let new = check_terms(registry, &command.content)?;
+            new.into_iter().map(Change::TermDefined).map(plain).collect()
+        }
         Work::Report(command) => {
-            vec![Change::ReportSubmitted(Box::new(next_version(state, &command.content, checked)?))]
+            let report = next_version(state, &command.content, checked)?;
+            let findings = findings::of_report(registry, &report, state.said_of(&report.unit).iter());
+            vec![(Change::ReportSubmitted(Box::new(report)), findings)]
         }
+        Work::Withdrawal(command) => vec![plain(withdrawal(state, &command.content)?)],
     };
     match (changes.is_empty(), validate_only, request) {
         (true, true, _) => return Ok(Decision::Valid),
         (true, false, None) => return Ok(Decision::There(state.revision())),
-        (true, false, Some(_)) => changes.push(Change::Unchanged),
+        (true, false, Some(_)) => changes.push(plain(Change::Unchanged)),
         (false, ..) => {}
     }
     Ok(Decision::Change { changes, request, validate_only })
@@ -108,7 +126,7 @@ fn next_version(state: &State, submit: &SubmitRequest, checked: Option<Checked>)
     let same = state.name_of(&identity(&draft.unit, draft.organ, &draft.form, period.written(), &draft.source));
     let known = match (draft.name, same) {
         (None, same) => same,
-        (Some(name), _) if state.versions(name).is_none() => {
+        (Some(name), _) if state.report(name).is_none() => {
             return Err(Fault::new(
                 Reason::ReportNotFound,
                 format!("there is no {name}; leave name out for a new report"),
@@ -120,20 +138,10 @@ fn next_version(state: &State, submit: &SubmitRequest, checked: Option<Checked>)
         }
         (Some(name), _) => Some(name),
     };
-    let versions = known.and_then(|name| state.versions(name));
-    let newest = versions.and_then(|versions| versions.last()).copied().unwrap_or(Revision::ZERO);
-    let version_count = versions.map_or(0, |versions| versions.len());
-    if let Some(expected) = submit.expected_revision.filter(|expected| *expected != newest) {
-        let message = match newest {
-            Revision::ZERO => format!("expected the version of revision {expected}, but the report is new"),
-            newest => format!(
-                "expected revision {expected}, its newest version is of revision {newest}; read it and decide again"
-            ),
-        };
-        return Err(Fault::new(Reason::RevisionConflict, message)
-            .with("expected_revision", expected)
-            .with("current_revision", newest));
-    }
+    let record = known.and_then(|name| state.report(name));
+    let newest = record.map_or(Revision::ZERO, ReportRecord::newest_change);
+    expect(submit.expected_revision, newest)?;
+    let version_count = record.map_or(0, |record| record.versions.len());
     Ok(Report {
         name: known.unwrap_or(ReportName(state.revision().next().get())),
         version: u32::try_from(version_count).unwrap_or(u32::MAX).saturating_add(1),
@@ -145,4 +153,29 @@ fn next_version(state: &State, submit: &SubmitRequest, checked: Option<Checked>)
         observations: draft.observations.clone(),
         note: draft.note.clone(),
     })
+}
+
+/// The withdrawal of a report that counts.
+fn withdrawal(state: &State, withdraw: &WithdrawRequest) -> Result<Change, Fault> {
+    let name = withdraw.name;
+    let record = state.report(name).ok_or_else(|| Fault::new(Reason::ReportNotFound, format!("there is no {name}")))?;
+    expect(withdraw.expected_revision, record.newest_change())?;
+    match record.withdrawal_at(state.revision()) {
+        None => Ok(Change::ReportWithdrawn { name, reason: withdraw.reason.clone() }),
+        Some(revision) => {
+            let message = format!("{name} was withdrawn at revision {revision}; a new version makes it count again");
+            Err(Fault::new(Reason::AlreadyWithdrawn, message).with("revision", revision))
+        }
+    }
+}
+
+/// Refuses if the caller expects another revision than the newest one.
+fn expect(expected: Option<Revision>, newest: Revision) -> Result<(), Fault> {
+    let Some(expected) = expected.filter(|expected| *expected != newest) else { return Ok(()) };
+    let message = match newest {
+        Revision::ZERO => format!("expected the version of revision {expected}, but the report is new"),
+        newest => format!("expected revision {expected}, its newest is {newest}; read it and decide again"),
+    };
+    let fault = Fault::new(Reason::RevisionConflict, message);
+    Err(fault.with("expected_revision", expected).with("current_revision", newest))
 }

@@ -1,21 +1,27 @@
 //! The fold that decisions are made against.
 
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use rpds::{HashTrieMapSync, VectorSync};
+use rpds::{RedBlackTreeMapSync, VectorSync};
 use shared::{
     change::{Change, Entry},
     limits::REQUESTS_REMEMBERED_MIN,
     model::{
+        finding::{Finding, FindingRow},
         ids::{ReportName, UnitId},
         log::{RequestKey, Revision},
-        report::Source,
+        report::{Report, Source},
         unit::Organ,
     },
     registry::Registry,
 };
 use uuid::Uuid;
+
+use super::findings::Said;
 
 /// What readers of the ingest-service see: everything up to a durable revision. Cheap to take, never changes.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +30,74 @@ pub struct Snapshot {
     pub revision: Revision,
     /// Units, indicators, terms.
     pub registry: Registry,
-    /// Revisions of each report's versions, oldest first.
-    pub reports: HashTrieMapSync<ReportName, VectorSync<Revision>>,
+    /// Every report ever, by its name.
+    pub reports: RedBlackTreeMapSync<ReportName, ReportRecord>,
+    /// Versions of reports about which something was found, by their revision.
+    findings: RedBlackTreeMapSync<Revision, Arc<Found>>,
+}
+
+/// Where the versions of a report are.
+#[derive(Clone, Debug)]
+pub struct ReportRecord {
+    /// Unit of its newest version.
+    pub unit: UnitId,
+    /// Revisions of its versions, oldest first.
+    pub versions: VectorSync<Revision>,
+    /// Revisions at which it was withdrawn, oldest first.
+    withdrawals: VectorSync<Revision>,
+}
+
+#[derive(Debug)]
+struct Found {
+    report: ReportName,
+    unit: UnitId,
+    findings: Vec<Finding>,
+}
+
+impl ReportRecord {
+    /// Revision of its newest version, or of its withdrawal if that is newer.
+    pub fn newest_change(&self) -> Revision {
+        self.versions.last().copied().max(self.withdrawals.last().copied()).unwrap_or(Revision::ZERO)
+    }
+
+    /// Revision of the version that was the newest at that revision; none if the report came later.
+    pub fn version_at(&self, snapshot: Revision) -> Option<Revision> {
+        self.versions.iter().rev().copied().find(|version| *version <= snapshot)
+    }
+
+    /// Revision of the withdrawal that held at that revision; none if the report counted.
+    pub fn withdrawal_at(&self, snapshot: Revision) -> Option<Revision> {
+        let withdrawal = self.withdrawals.iter().rev().copied().find(|withdrawal| *withdrawal <= snapshot);
+        withdrawal.filter(|withdrawal| Some(*withdrawal) > self.version_at(snapshot))
+    }
+
+    /// Whether that version counted at that revision.
+    fn counts_at(&self, version: Revision, snapshot: Revision) -> bool {
+        self.version_at(snapshot) == Some(version) && self.withdrawal_at(snapshot).is_none()
+    }
+}
+
+impl Snapshot {
+    /// Findings in the order in which they were found, from the first one after that revision on, as they stood at
+    /// `snapshot`; with the place of each among those of its version.
+    pub fn findings_after(&self, after: Revision, snapshot: Revision) -> impl Iterator<Item = (usize, FindingRow)> {
+        let found = self.findings.range(after..).take_while(move |(revision, _)| **revision <= snapshot);
+        found.flat_map(move |(revision, found)| {
+            let rows = found.findings.iter().enumerate();
+            rows.map(move |(place, finding)| {
+                let is_resolved = !self.is_open(found.report, *revision, finding, snapshot);
+                let (report, unit, finding) = (found.report, found.unit.clone(), finding.clone());
+                (place, FindingRow { finding, report, revision: *revision, unit, is_resolved })
+            })
+        })
+    }
+
+    fn is_open(&self, report: ReportName, version: Revision, finding: &Finding, snapshot: Revision) -> bool {
+        let counts = |name: ReportName, version: Revision| {
+            self.reports.get(&name).is_some_and(|record| record.counts_at(version, snapshot))
+        };
+        counts(report, version) && finding.is_open(counts)
+    }
 }
 
 /// Digest of what identifies a report where no name is given.
@@ -38,6 +110,8 @@ pub(super) struct State {
     record_time: Timestamp,
     name_by_identity: HashMap<Identity, ReportName>,
     identity_by_name: HashMap<ReportName, Identity>,
+    /// What the reports that count say, by their unit.
+    said_of: HashMap<UnitId, Vec<Said>>,
     requests: HashMap<Uuid, ([u8; 16], Revision)>,
     request_order: VecDeque<Uuid>,
 }
@@ -48,19 +122,60 @@ impl State {
         self.durable_when_published.revision = entry.revision;
         self.record_time = entry.record_time;
         self.durable_when_published.registry.apply(entry.revision, &entry.change);
-        if let Change::ReportSubmitted(report) = &entry.change {
-            let identity = identity(&report.unit, report.organ, &report.form, report.period.written(), &report.source);
-            if let Some(before) = self.identity_by_name.insert(report.name, identity) {
-                self.name_by_identity.remove(&before);
-            }
-            self.name_by_identity.insert(identity, report.name);
-            let reports = &mut self.durable_when_published.reports;
-            let mut versions = reports.get(&report.name).cloned().unwrap_or_default();
-            versions.push_back_mut(entry.revision);
-            reports.insert_mut(report.name, versions);
+        match &entry.change {
+            Change::ReportSubmitted(report) => self.apply_report(entry.revision, report, &entry.findings),
+            Change::ReportWithdrawn { name, .. } => self.apply_withdrawal(entry.revision, *name),
+            Change::UnitRegistered(_)
+            | Change::RegisterCompleteFrom(_)
+            | Change::IndicatorDefined(_)
+            | Change::TermDefined(_)
+            | Change::Unchanged => {}
         }
         if let Some(request) = entry.request {
             self.remember(request, entry.revision);
+        }
+    }
+
+    fn apply_report(&mut self, revision: Revision, report: &Report, findings: &[Finding]) {
+        let identity = identity(&report.unit, report.organ, &report.form, report.period.written(), &report.source);
+        if let Some(before) = self.identity_by_name.insert(report.name, identity) {
+            self.name_by_identity.remove(&before);
+        }
+        self.name_by_identity.insert(identity, report.name);
+        self.silence(report.name);
+        let said = Said::of(self.registry(), report, revision);
+        self.said_of.entry(report.unit.clone()).or_default().push(said);
+
+        let Snapshot { reports, findings: found, .. } = &mut self.durable_when_published;
+        let before = reports.get(&report.name).cloned();
+        let mut record = before.unwrap_or_else(|| ReportRecord {
+            unit: report.unit.clone(),
+            versions: VectorSync::new_sync(),
+            withdrawals: VectorSync::new_sync(),
+        });
+        record.unit = report.unit.clone();
+        record.versions.push_back_mut(revision);
+        reports.insert_mut(report.name, record);
+        if !findings.is_empty() {
+            let findings = findings.to_vec();
+            found.insert_mut(revision, Arc::new(Found { report: report.name, unit: report.unit.clone(), findings }));
+        }
+    }
+
+    fn apply_withdrawal(&mut self, revision: Revision, name: ReportName) {
+        self.silence(name);
+        let reports = &mut self.durable_when_published.reports;
+        if let Some(mut record) = reports.get(&name).cloned() {
+            record.withdrawals.push_back_mut(revision);
+            reports.insert_mut(name, record);
+        }
+    }
+
+    /// What a report has said so far no longer counts.
+    fn silence(&mut self, name: ReportName) {
+        let record = self.durable_when_published.reports.get(&name);
+        if let Some(said) = record.and_then(|record| self.said_of.get_mut(&record.unit)) {
+            said.retain(|said| said.name != name);
         }
     }
 
@@ -94,9 +209,14 @@ impl State {
         &self.durable_when_published.registry
     }
 
-    /// Revisions of the versions of a report; none if there is no such report.
-    pub(super) fn versions(&self, name: ReportName) -> Option<&VectorSync<Revision>> {
+    /// Where the versions of a report are; none if there is no such report.
+    pub(super) fn report(&self, name: ReportName) -> Option<&ReportRecord> {
         self.durable_when_published.reports.get(&name)
+    }
+
+    /// What the reports that count say about a unit.
+    pub(super) fn said_of(&self, unit: &UnitId) -> &[Said] {
+        self.said_of.get(unit).map_or(&[], Vec::as_slice)
     }
 
     /// The report whose newest version identifies itself so.

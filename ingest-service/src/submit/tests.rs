@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     async fn version(&self, request: &proto::v1::SubmitReportRequest) -> (String, i32) {
-        let Receipt::Written(entry) = self.submit(request).await.unwrap() else { panic!("not written") };
+        let Receipt::Written { last: entry, .. } = self.submit(request).await.unwrap() else { panic!("not written") };
         let report = ingest::report_of(&entry).unwrap();
         (report.name, report.version)
     }
@@ -98,7 +98,7 @@ async fn a_repeated_request_gets_its_first_receipt() {
     let mut first = request("a", true);
     first.request_id = "0192d0c2-0000-7000-8000-000000000001".to_owned();
     first.expected_revision = Some(0);
-    let Receipt::Written(entry) = fixture.submit(&first).await.unwrap() else { panic!("not written") };
+    let Receipt::Written { last: entry, .. } = fixture.submit(&first).await.unwrap() else { panic!("not written") };
     let tail = fixture.log.tail();
     assert_eq!(fixture.submit(&first).await.unwrap(), Receipt::There(entry.revision));
 
@@ -118,7 +118,9 @@ async fn a_stale_expectation_is_aborted() {
     let expecting =
         |revision, flag| proto::v1::SubmitReportRequest { expected_revision: Some(revision), ..request("a", flag) };
     assert_eq!(fixture.submit(&expecting(7, true)).await.unwrap_err().reason, Reason::RevisionConflict);
-    let Receipt::Written(entry) = fixture.submit(&expecting(0, true)).await.unwrap() else { panic!("not written") };
+    let Receipt::Written { last: entry, .. } = fixture.submit(&expecting(0, true)).await.unwrap() else {
+        panic!("not written")
+    };
     assert_eq!(fixture.submit(&expecting(0, false)).await.unwrap_err().reason, Reason::RevisionConflict);
     fixture.submit(&expecting(entry.revision.as_i64(), false)).await.unwrap();
     let stale = fixture.submit(&expecting(entry.revision.as_i64(), true)).await.unwrap_err();
@@ -145,7 +147,7 @@ async fn a_dry_run_checks_everything_and_writes_nothing() {
     let fixture = fixture().await;
     let tail = fixture.log.tail();
     let dry = proto::v1::SubmitReportRequest { validate_only: true, ..request("a", true) };
-    assert!(matches!(fixture.submit(&dry).await.unwrap(), Receipt::Valid(Some(_))));
+    assert!(matches!(fixture.submit(&dry).await.unwrap(), Receipt::Valid { last: Some(_), .. }));
     let mut bad = dry.clone();
     bad.report.as_mut().unwrap().unit = "nowhere".to_owned();
     assert_eq!(fixture.submit(&bad).await.unwrap_err().reason, Reason::UnknownUnit);
@@ -179,13 +181,19 @@ async fn a_request_that_changed_nothing_keeps_its_receipt_too() {
     let register = async |request: &proto::v1::RegisterUnitsRequest| {
         fixture.submitter.submit(Work::Units(shared::convert::registry::register_units(request).unwrap())).await
     };
-    let Receipt::Written(first) = register(&units).await.unwrap() else { panic!("the request is not kept") };
+    let Receipt::Written { last: first, .. } = register(&units).await.unwrap() else {
+        panic!("the request is not kept")
+    };
     fixture.submit(&request("a", true)).await.unwrap();
     assert_eq!(register(&units).await.unwrap(), Receipt::There(first.revision));
     let other = proto::v1::RegisterUnitsRequest { complete_from: "2000-01-01".to_owned(), ..units.clone() };
     assert_eq!(register(&other).await.unwrap_err().reason, Reason::KeyReusedDifferentContent);
     let dry = proto::v1::RegisterUnitsRequest { validate_only: true, ..units };
-    assert_eq!(register(&dry).await.unwrap(), Receipt::Valid(None), "a dry run has no receipt");
+    assert_eq!(
+        register(&dry).await.unwrap(),
+        Receipt::Valid { last: None, findings: vec![] },
+        "a dry run has no receipt"
+    );
 }
 
 #[tokio::test]

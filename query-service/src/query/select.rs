@@ -64,6 +64,15 @@ pub(super) fn groups<'a>(
     Ok(groups)
 }
 
+/// The units of a selector, whenever they live.
+///
+/// # Errors
+/// `UnitNotFound` for a unit that the selector names.
+pub(super) fn ever<'a>(registry: &'a Registry, selector: &UnitSelector) -> Result<Vec<&'a Unit>, Fault> {
+    // No unit ends yet, so on the last day all of them are alive.
+    select(registry, selector, Date::MAX)
+}
+
 fn select<'a>(registry: &'a Registry, selector: &UnitSelector, day: Date) -> Result<Vec<&'a Unit>, Fault> {
     match selector {
         UnitSelector::Under { unit, level } => {

@@ -12,6 +12,7 @@ use shared::{
         fault::{Fault, Reason},
         ids::UnitId,
         indicator::RollUp,
+        log::Revision,
         query::{Claim, ExpectedBasis, PublishedShare, ShareCounts, ShareQuery, ShareRow},
         report::{Missing, Scope, Value},
         unit::Unit,
@@ -51,17 +52,36 @@ pub fn share(index: &Index, query: &ShareQuery) -> Result<Vec<ShareRow>, Fault> 
         if registry.is_complete_on(query.day) { ExpectedBasis::Registered } else { ExpectedBasis::Assumed };
     let mut rows = Vec::with_capacity(groups.len());
     for Group { row, units } in groups {
-        let (counts, contested) = count(index, query, &units);
+        let Counted { counts, contested, mut findings } = count(index, query, &units);
         let units: Vec<&UnitId> = units.iter().map(|unit| &unit.id).collect();
-        let published = published.remove(units.as_slice()).unwrap_or_default();
-        rows.push(ShareRow { unit: row, counts, expected_basis, published, contested });
+        let claims = published.remove(units.as_slice()).unwrap_or_default();
+        findings.extend(claims.iter().flat_map(|claim| open_findings(index, claim.statement)));
+        let published = claims.into_iter().map(|claim| claim.share).collect();
+        let findings = u32::try_from(findings.len()).unwrap_or(u32::MAX);
+        rows.push(ShareRow { unit: row, counts, expected_basis, published, contested, findings });
     }
     Ok(rows)
 }
 
-fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> (ShareCounts, u32) {
+/// What was counted in a row.
+struct Counted {
+    counts: ShareCounts,
+    contested: u32,
+    findings: BTreeSet<FindingKey>,
+}
+
+/// What tells two findings apart: the version of a report and the place among its findings.
+type FindingKey = (Revision, usize);
+
+fn open_findings<'a>(index: &'a Index, statement: &'a Statement) -> impl Iterator<Item = FindingKey> {
+    let open = statement.findings().filter(|(_, finding)| index.is_open(finding));
+    open.map(|(place, _)| (statement.source.revision, place))
+}
+
+fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> Counted {
     let mut counts = ShareCounts::default();
     let mut contested = 0;
+    let mut findings = BTreeSet::new();
     for unit in units {
         let statements = || index.own(&query.indicator, &unit.id).filter(|s| holds_on(s, query.day));
         let counting = statements().min_by_key(|statement| precedence(statement));
@@ -77,8 +97,9 @@ fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> (ShareCounts, u3
         if statements().any(|statement| Some(&statement.observation().value) != value) {
             contested += 1;
         }
+        findings.extend(counting.into_iter().flat_map(|statement| open_findings(index, statement)));
     }
-    (counts, contested)
+    Counted { counts, contested, findings }
 }
 
 /// A flag holds on the days of its period, but not after its publication, unless it looks ahead.
@@ -94,9 +115,15 @@ fn precedence(statement: &Statement) -> impl Ord + use<> {
     (days.is_none(), days, Reverse(statement.report().source.published_on), Reverse(statement.source.revision))
 }
 
+/// A share that a report publishes, and where it does.
+struct PublishedClaim<'a> {
+    share: PublishedShare,
+    statement: &'a Statement,
+}
+
 /// The shares that reports publish for that day, by exactly the units that they speak of.
-fn published_by_units<'a>(index: &'a Index, query: &ShareQuery) -> HashMap<Vec<&'a UnitId>, Vec<PublishedShare>> {
-    let mut by_units: HashMap<Vec<&UnitId>, Vec<PublishedShare>> = HashMap::new();
+fn published_by_units<'a>(index: &'a Index, query: &ShareQuery) -> HashMap<Vec<&'a UnitId>, Vec<PublishedClaim<'a>>> {
+    let mut by_units: HashMap<Vec<&UnitId>, Vec<PublishedClaim<'_>>> = HashMap::new();
     for statement in index.below(&query.indicator).filter(|statement| statement.speaks_of(query.day)) {
         let claim = match &statement.observation().value {
             Value::Percent(percent) => Claim::Percent(*percent),
@@ -104,11 +131,11 @@ fn published_by_units<'a>(index: &'a Index, query: &ShareQuery) -> HashMap<Vec<&
             _ => continue,
         };
         if let Some(units) = denoted(index.registry(), statement, query.day) {
-            by_units.entry(units).or_default().push(published(statement, claim.clone()));
+            by_units.entry(units).or_default().push(PublishedClaim { share: published(statement, claim), statement });
         }
     }
     for claims in by_units.values_mut() {
-        claims.sort_by_key(|claim| (claim.report, claim.unit.clone()));
+        claims.sort_by_key(|claim| (claim.share.report, claim.statement.index));
     }
     by_units
 }

@@ -9,6 +9,7 @@ use super::*;
 use crate::{
     change::Change,
     model::{
+        finding::{Finding, FindingReason, Hypothesis, Severity},
         ids::{IndicatorId, ReportName, UnitId},
         indicator::{Dimension, Indicator, RollUp, Temporality, ValueKind},
         log::RequestKey,
@@ -142,9 +143,21 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn finding()(
+        severity in prop::sample::select(vec![Severity::Info, Severity::Warning]),
+        reason in prop::sample::select(vec![FindingReason::SourcesDisagree, FindingReason::StatedPercentContradicts]),
+        hypothesis in option::of(prop::sample::select(vec![Hypothesis::DecimalPointMoved, Hypothesis::Swapped])),
+        path in text(), message in text(), others in collection::vec((1..u64::MAX, 1..u64::MAX / 2), 0..3), unnamed_others in 0usize..1000,
+    ) -> Finding {
+        let others = others.into_iter().map(|(name, revision)| (ReportName(name), revision.into())).collect();
+        Finding { severity, reason, path, message, hypothesis, others, unnamed_others }
+    }
+}
+
+prop_compose! {
     fn entry()(
         revision in 1..u64::MAX / 2, second in 0i64..4_000_000_000, nanosecond in 0i32..1_000_000_000,
-        ends_change in any::<bool>(), request in option::of((any::<u128>(), any::<[u8; 16]>())),
+        ends_change in any::<bool>(), findings in collection::vec(finding(), 0..3), request in option::of((any::<u128>(), any::<[u8; 16]>())),
         change in prop_oneof![
             unit().prop_map(Change::UnitRegistered),
             day().prop_map(Change::RegisterCompleteFrom),
@@ -152,6 +165,7 @@ prop_compose! {
             term().prop_map(Change::TermDefined),
             report().prop_map(|report| Change::ReportSubmitted(Box::new(report))),
             Just(Change::Unchanged),
+            (1..u64::MAX, text()).prop_map(|(n, reason)| Change::ReportWithdrawn { name: ReportName(n), reason }),
         ],
     ) -> Entry {
         Entry {
@@ -159,6 +173,7 @@ prop_compose! {
             record_time: Timestamp::new(second, nanosecond).unwrap(),
             ends_change,
             request: request.map(|(id, digest)| RequestKey { id: Uuid::from_u128(id), digest }),
+            findings,
             change,
         }
     }

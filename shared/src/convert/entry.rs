@@ -5,7 +5,7 @@ use prost::Message;
 use proto::v1::{self, entry};
 use uuid::Uuid;
 
-use super::{Door, indicator, report, term, timestamp, unit};
+use super::{Door, finding, indicator, report, term, timestamp, unit};
 use crate::{
     change::{Change, Entry},
     model::{
@@ -23,6 +23,9 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
         Change::TermDefined(term) => entry::Change::Term(term::write(term)),
         Change::ReportSubmitted(report) => entry::Change::Report(report::write(report)),
         Change::Unchanged => entry::Change::Unchanged(entry::Unchanged {}),
+        Change::ReportWithdrawn { name, reason } => {
+            entry::Change::Withdrawal(v1::Withdrawal { report: name.to_string(), reason: reason.clone(), revision: 0 })
+        }
     };
     let request = entry.request.as_ref();
     let entry = v1::Entry {
@@ -31,6 +34,7 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
         ends_change: entry.ends_change,
         request_id: request.map(|request| request.id.to_string()).unwrap_or_default(),
         request_digest: request.map(|request| request.digest.to_vec()).unwrap_or_default(),
+        findings: entry.findings.iter().map(finding::write).collect(),
         change: Some(change),
     };
     entry.encode_to_vec()
@@ -68,8 +72,13 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, Fault> {
             report::read(&mut door, report).map(|report| Change::ReportSubmitted(Box::new(report)))
         }
         Some(entry::Change::Unchanged(_)) => Some(Change::Unchanged),
+        Some(entry::Change::Withdrawal(withdrawal)) => {
+            let name = door.required("withdrawal.report", &withdrawal.report, Reason::InvalidId);
+            name.map(|name| Change::ReportWithdrawn { name, reason: withdrawal.reason.clone() })
+        }
         None => return Err(unreadable("it holds a change that this version does not know; upgrade".to_owned())),
     };
+    let findings = wired.findings.iter().filter_map(|finding| finding::read(&mut door, finding)).collect();
     let change = door.finish(change)?;
-    Ok(Entry { revision, record_time, ends_change: wired.ends_change, request, change })
+    Ok(Entry { revision, record_time, ends_change: wired.ends_change, request, findings, change })
 }

@@ -1,8 +1,9 @@
 //! Enums on both sides of the door. The zero value of proto stands for "not said" and has no domain value.
 
-use proto::v1::{indicator, observation, term, unit};
+use proto::v1::{finding, indicator, observation, term, unit};
 
 use crate::model::{
+    finding::{FindingReason, Hypothesis, Severity},
     indicator::{RollUp, Temporality, ValueKind},
     report::{Basis, Missing, Qualifier, Scale, Scope},
     term::DatesBasis,
@@ -58,6 +59,21 @@ wire!(Qualifier, observation::Qualifier, [Exact, MoreThan, AtLeast, LessThan, At
 wire!(Basis, observation::Basis, [Actual, Estimate, Projection, Planned]);
 wire!(Missing, observation::Missing, [NotReported, NotApplicable, Withheld]);
 wire!(Scale, observation::money::Scale, [Unit, Thousand, Million, Billion, Trillion]);
+
+wire!(Severity, finding::Severity, [Info, Warning]);
+wire!(
+    FindingReason,
+    finding::Reason,
+    [
+        StatedPercentTruncated,
+        StatedPercentContradicts,
+        StatedPercentsSum,
+        SourcesDisagree,
+        PeriodEndsAfterPublication,
+        MixedScripts
+    ]
+);
+wire!(Hypothesis, finding::Hypothesis, [DecimalPointMoved, RoundingOnly, Swapped]);
 
 /// The number of a value; the zero value for what is meant where nothing is said.
 pub(super) fn unless_default<T: Wire + Default + PartialEq>(value: T) -> i32 {

@@ -2,19 +2,22 @@
 
 use proto::v1;
 
-use super::{Door, enums, optional_text, report, timestamp, unit};
+use super::{Door, digest, enums, finding, optional_text, report, timestamp, unit};
 use crate::{
-    limits::SELECTOR_IDS_MAX,
+    limits::{NAME_CHARS_MAX, SELECTOR_IDS_MAX},
     model::{
+        command::NameQuery,
         fault::{Fault, Reason, quote},
         ids::UnitId,
         log::Revision,
         period::WrittenPeriod,
         query::{
-            Claim, ExpectedBasis, Meta, PublishedShare, RowUnit, SEMANTICS_VERSION, ShareQuery, ShareRow, UnitSelector,
+            Claim, ExpectedBasis, Meta, ObservationRow, ObservationsQuery, PublishedShare, RowUnit, SEMANTICS_VERSION,
+            ShareQuery, ShareRow, TimeFilter, UnitSelector,
         },
         unit::{Level, Unit},
     },
+    page::PageRequest,
 };
 
 /// GetShare: the question, and the revision that the answer must know.
@@ -42,6 +45,58 @@ pub fn get_unit(request: &v1::QueryServiceGetUnitRequest) -> Result<(UnitId, Opt
     let id = door.unit_id("id", &request.id);
     let at_least = read_at_least(&mut door, request.at_least_revision);
     door.finish(id.map(|id| (id, at_least)))
+}
+
+/// FindUnits: the name, and the revision that the answer must know.
+///
+/// # Errors
+/// Every fault of form.
+pub fn find_units(request: &v1::QueryServiceFindUnitsRequest) -> Result<(NameQuery, Option<Revision>), Fault> {
+    let mut door = Door::default();
+    let name = door.required_text("name", &request.name, NAME_CHARS_MAX);
+    let on = door.day("on", &request.on);
+    let at_least = read_at_least(&mut door, request.at_least_revision);
+    door.finish(Some((NameQuery { name, on }, at_least)))
+}
+
+/// ListObservations: the question, the page, and the revision that the answer must know.
+///
+/// # Errors
+/// Every fault of form.
+pub fn observations(
+    request: &v1::ListObservationsRequest,
+) -> Result<(ObservationsQuery, PageRequest, Option<Revision>), Fault> {
+    let mut door = Door::default();
+    let indicator = door.optional("indicator", &request.indicator, Reason::InvalidId);
+    let units = read_selector(&mut door, request.units.as_ref());
+    let time = match (request.on.as_str(), request.period.as_str()) {
+        ("", "") => Some(TimeFilter::Every),
+        (on, "") => door.day("on", on).map(TimeFilter::On),
+        ("", period) => match door.required("period", period, Reason::InvalidPeriod) {
+            Some(WrittenPeriod::Days(days)) => Some(TimeFilter::Exactly(days.span())),
+            Some(WrittenPeriod::Term(_)) => {
+                door.add("period", Reason::InvalidPeriod, "a term's days differ from unit to unit; name a day with on");
+                None
+            }
+            None => None,
+        },
+        (_, _) => {
+            door.add("period", Reason::ConflictingFields, "give on or period, not both");
+            None
+        }
+    };
+    let rows = door.page_size(request.page_size);
+    let at_least = read_at_least(&mut door, request.at_least_revision);
+    let rest = v1::ListObservationsRequest {
+        page_size: 0,
+        page_token: String::new(),
+        at_least_revision: None,
+        ..request.clone()
+    };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListObservations", [rest]) };
+    let query = || Some(ObservationsQuery { indicator, units: units?, time: time? });
+    let query = query();
+    door.finish(query.map(|query| (query, page, at_least)))
 }
 
 fn read_at_least(door: &mut Door, number: Option<i64>) -> Option<Revision> {
@@ -139,6 +194,39 @@ pub fn unit_answer(unit: &Unit, meta: &Meta) -> v1::QueryServiceGetUnitResponse 
     v1::QueryServiceGetUnitResponse { unit: Some(unit::write(unit)), meta: Some(write_meta(meta)) }
 }
 
+/// The answer of FindUnits.
+pub fn units_answer(units: &[&Unit], meta: &Meta) -> v1::QueryServiceFindUnitsResponse {
+    let units = units.iter().map(|unit| unit::write(unit)).collect();
+    v1::QueryServiceFindUnitsResponse { units, meta: Some(write_meta(meta)) }
+}
+
+/// A row of ListObservations.
+pub fn observation_row(row: &ObservationRow) -> v1::list_observations_response::Row {
+    let span = row.period.span();
+    v1::list_observations_response::Row {
+        observation: Some(report::write_observation(&row.observation)),
+        unit: row.unit.to_string(),
+        organ: enums::unless_default(row.organ),
+        period: row.period.written().to_owned(),
+        period_start_on: optional_text(span.first_day),
+        period_end_on: optional_text(span.last_day),
+        source: Some(report::write_source(&row.source)),
+        report: row.report.to_string(),
+        version: i32::try_from(row.version).unwrap_or(i32::MAX),
+        revision: row.revision.as_i64(),
+        findings: row.findings.iter().map(finding::write).collect(),
+    }
+}
+
+/// The answer of ListObservations.
+pub fn observations_answer(
+    observations: Vec<v1::list_observations_response::Row>,
+    next_page_token: String,
+    meta: &Meta,
+) -> v1::ListObservationsResponse {
+    v1::ListObservationsResponse { observations, next_page_token, meta: Some(write_meta(meta)) }
+}
+
 fn write_row(row: &ShareRow) -> v1::Share {
     let (unit, name) = match &row.unit {
         RowUnit::Unit { id, name } => (id.to_string(), name.clone()),
@@ -166,6 +254,7 @@ fn write_row(row: &ShareRow) -> v1::Share {
         expected_basis: expected_basis.into(),
         published: row.published.iter().map(write_published).collect(),
         contested: count(row.contested),
+        findings: count(row.findings),
     }
 }
 

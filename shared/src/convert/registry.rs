@@ -2,12 +2,13 @@
 
 use proto::v1;
 
-use super::{Door, digest, indicator, term, unit};
+use super::{Door, digest, finding, indicator, term, unit};
 use crate::{
-    limits::{REQUEST_INDICATORS_MAX, REQUEST_UNITS_MAX},
+    limits::{NAME_CHARS_MAX, REQUEST_INDICATORS_MAX, REQUEST_UNITS_MAX},
     model::{
-        command::{Command, UnitFilter, UnitsRequest},
+        command::{Command, NameQuery, UnitFilter, UnitsRequest},
         fault::{Fault, Reason},
+        finding::Finding,
         ids::{IndicatorId, UnitId},
         indicator::Indicator,
         term::Term,
@@ -117,6 +118,40 @@ pub fn list_indicators(request: &v1::ListIndicatorsRequest) -> Result<PageReques
     let rows = door.page_size(request.page_size);
     let query = digest("ListIndicators", [v1::ListIndicatorsRequest::default()]);
     door.finish(Some(PageRequest { rows, token: request.page_token.clone(), query }))
+}
+
+/// FindUnits, on either service: the name and the day.
+///
+/// # Errors
+/// Every fault of form.
+pub fn find_units(name: &str, on: &str) -> Result<NameQuery, Fault> {
+    let mut door = Door::default();
+    let name = door.required_text("name", name, NAME_CHARS_MAX);
+    let on = door.day("on", on);
+    door.finish(Some(NameQuery { name, on }))
+}
+
+/// ListTerms: only terms defined on this unit, if there is one.
+///
+/// # Errors
+/// Every fault of form.
+pub fn list_terms(request: &v1::ListTermsRequest) -> Result<(Option<UnitId>, PageRequest), Fault> {
+    let mut door = Door::default();
+    let unit = door.optional("unit", &request.unit, Reason::InvalidId);
+    let rows = door.page_size(request.page_size);
+    let query = v1::ListTermsRequest { unit: request.unit.clone(), ..Default::default() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListTerms", [query]) };
+    door.finish(Some((unit, page)))
+}
+
+/// A term as the API writes it.
+pub fn term(term: &Term) -> v1::Term {
+    term::write(term)
+}
+
+/// Findings as the API writes them.
+pub fn findings(findings: &[Finding]) -> Vec<v1::Finding> {
+    findings.iter().map(finding::write).collect()
 }
 
 /// A unit as the API writes it.

@@ -201,10 +201,12 @@ pub(super) fn write(report: &Report) -> v1::Report {
         record_time: None,
         period_start_on: optional_text(span.first_day),
         period_end_on: optional_text(span.last_day),
+        findings: Vec::new(),
+        withdrawal: None,
     }
 }
 
-fn write_source(source: &Source) -> v1::Source {
+pub(super) fn write_source(source: &Source) -> v1::Source {
     v1::Source {
         title: source.title.clone(),
         uri: source.uri.clone(),
@@ -214,7 +216,7 @@ fn write_source(source: &Source) -> v1::Source {
     }
 }
 
-fn write_observation(observation: &Observation) -> v1::Observation {
+pub(super) fn write_observation(observation: &Observation) -> v1::Observation {
     v1::Observation {
         indicator: observation.indicator.to_string(),
         by: observation.by.iter().map(|(dimension, code)| (dimension.to_string(), code.to_string())).collect(),

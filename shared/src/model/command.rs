@@ -3,7 +3,8 @@
 use jiff::civil::Date;
 
 use super::{
-    ids::UnitId,
+    finding::Severity,
+    ids::{ReportName, UnitId},
     log::{RequestKey, Revision},
     report::ReportDraft,
     unit::{Level, Unit},
@@ -36,6 +37,37 @@ pub struct SubmitRequest {
     pub expected_revision: Option<Revision>,
     /// The report.
     pub draft: ReportDraft,
+}
+
+/// What WithdrawReport asks for.
+#[derive(Clone, Debug)]
+pub struct WithdrawRequest {
+    /// The report.
+    pub name: ReportName,
+    /// Why.
+    pub reason: String,
+    /// Revision of the newest version that the caller knows.
+    pub expected_revision: Option<Revision>,
+}
+
+/// Which units FindUnits asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameQuery {
+    /// As somebody writes it.
+    pub name: String,
+    /// Only those alive on that day.
+    pub on: Option<Date>,
+}
+
+/// Which findings ListFindings asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindingFilter {
+    /// Only those about reports on this unit.
+    pub unit: Option<UnitId>,
+    /// Only those of this severity.
+    pub severity: Option<Severity>,
+    /// Resolved ones too.
+    pub include_resolved: bool,
 }
 
 /// Which units ListUnits asks for.

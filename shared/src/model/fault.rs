@@ -54,6 +54,7 @@ pub enum Reason {
     KeyReusedDifferentContent,
     ReportIdentityTaken,
     RevisionConflict,
+    AlreadyWithdrawn,
     // The follower and the log do not fit.
     StoreMismatch,
     HistoryTruncated,
@@ -65,6 +66,7 @@ pub enum Reason {
     ShuttingDown,
     SlowConsumer,
     Overloaded,
+    DiskFull,
     StorageFailed,
     DataCorrupt,
     DeadlineExceeded,

@@ -45,6 +45,13 @@ impl Span {
         self.first_day.is_none_or(|first| first <= day) && self.last_day.is_none_or(|last| day <= last)
     }
 
+    /// Whether the two have a day in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let ends_before =
+            |a: &Self, b: &Self| matches!((a.last_day, b.first_day), (Some(last), Some(first)) if last < first);
+        !ends_before(self, other) && !ends_before(other, self)
+    }
+
     /// How many days it has; none: infinitely many.
     pub fn day_count(&self) -> Option<i64> {
         let (first, last) = (self.first_day?, self.last_day?);
@@ -255,6 +262,17 @@ mod tests {
         assert_eq!(count("2016-02-28/2016-03-01"), Some(3));
         assert_eq!(count("2007-01-01/2016-12-31"), Some(3653));
         assert_eq!(count("2016/.."), None);
+    }
+
+    #[test]
+    fn spans_overlap_where_they_have_a_day_in_common() {
+        let overlap = |a: &str, b: &str| {
+            let span = |text: &str| text.parse::<Period>().unwrap().span();
+            assert_eq!(span(a).overlaps(&span(b)), span(b).overlaps(&span(a)));
+            span(a).overlaps(&span(b))
+        };
+        assert!(overlap("2016", "2016-12-31") && overlap("../2016", "2016/..") && overlap("2016", "../2017"));
+        assert!(!overlap("2016", "2017") && !overlap("../2015", "2016/..") && !overlap("2016-Q1", "2016-Q2"));
     }
 
     fn simple() -> impl Strategy<Value = String> {

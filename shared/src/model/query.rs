@@ -4,10 +4,12 @@ use jiff::{Timestamp, civil::Date};
 use rust_decimal::Decimal;
 
 use super::{
+    finding::Finding,
     ids::{IndicatorId, ReportName, UnitId},
     log::{Revision, StoreId},
-    report::{Basis, Qualifier, Ratio},
-    unit::Level,
+    period::{Period, Span},
+    report::{Basis, Observation, Qualifier, Ratio, Source},
+    unit::{Level, Organ},
 };
 
 /// Version of the rules by which answers are computed. It rises when the same question over the same log gets another
@@ -158,6 +160,55 @@ pub struct ShareRow {
     pub published: Vec<PublishedShare>,
     /// Units about which current reports differ.
     pub contested: u32,
+    /// Distinct open findings on what was counted and on what is published.
+    pub findings: u32,
+}
+
+/// Which time the observations speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFilter {
+    /// Any.
+    Every,
+    /// A period that contains this day.
+    On(Date),
+    /// Exactly these days.
+    Exactly(Span),
+}
+
+/// What do current reports say?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservationsQuery {
+    /// Only observations of this indicator.
+    pub indicator: Option<IndicatorId>,
+    /// Whose reports.
+    pub units: UnitSelector,
+    /// Which time they speak of.
+    pub time: TimeFilter,
+}
+
+/// An observation and the report that makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservationRow {
+    /// What orders it among others, and where a page goes on.
+    pub key: String,
+    /// Unit that the report is about.
+    pub unit: UnitId,
+    /// Who issued it.
+    pub organ: Organ,
+    /// Its period.
+    pub period: Period,
+    /// Where it was published.
+    pub source: Source,
+    /// The report.
+    pub report: ReportName,
+    /// Its version.
+    pub version: u32,
+    /// Revision of that version.
+    pub revision: Revision,
+    /// The observation.
+    pub observation: Observation,
+    /// Open findings on it.
+    pub findings: Vec<Finding>,
 }
 
 /// What an answer rests on.

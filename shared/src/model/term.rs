@@ -33,6 +33,14 @@ impl fmt::Display for TermKey {
     }
 }
 
+impl TermKey {
+    /// The same as one text, whose order is that of lists.
+    pub fn to_text(&self) -> String {
+        // The organ as a digit; no unit's id contains a slash.
+        format!("{}/{}/{}", self.unit, self.organ as u8, self.label)
+    }
+}
+
 /// A term of office of an organ of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Term {

@@ -236,6 +236,7 @@ fn disk_format_1_is_read_and_still_written() {
         record_time: jiff::Timestamp::new(1_763_800_000, 5).unwrap(),
         ends_change: true,
         request: None,
+        findings: Vec::new(),
         change: Change::RegisterCompleteFrom(jiff::civil::date(2025, 6, 30)),
     };
     let records = records(genesis, [codec::encode(&entry).unwrap()]);
