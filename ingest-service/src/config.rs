@@ -7,7 +7,7 @@ use shared::config::ServerConfig;
 
 /// Accepts reports and stores them durably; query-services follow it
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 pub struct Config {
     /// Address of the gRPC server
     #[arg(long, env = "TONGHOP_LISTEN", default_value = "127.0.0.1:50051")]
@@ -21,12 +21,21 @@ pub struct Config {
     #[arg(long, env = "TONGHOP_PROGRESS_MS", default_value_t = 1_000)]
     pub progress_ms: u64,
 
+    /// Writing stops while less than this is free on the disk of the store, in MiB; reading goes on
+    #[arg(long, env = "TONGHOP_FREE_MIB_MIN", default_value_t = 256)]
+    pub free_mib_min: u64,
+
     /// Server, logs and stopping
     #[command(flatten)]
     pub server: ServerConfig,
 }
 
 impl Config {
+    /// Bytes that must stay free.
+    pub fn free_bytes_min(&self) -> u64 {
+        self.free_mib_min.saturating_mul(1024 * 1024)
+    }
+
     /// Time between progress marks.
     pub fn progress_interval(&self) -> Duration {
         Duration::from_millis(self.progress_ms.max(1))

@@ -80,7 +80,8 @@ impl Error {
 pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     config.server.check_listen(config.listen).map_err(Error::Config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log = Arc::new(SledLog::open(&config.data).map_err(|error| Error::Open(config.data.clone(), error))?);
+    let log = SledLog::open(&config.data, config.free_bytes_min());
+    let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
     let (submitter, mut writer) = submit::start(log.clone(), clock.clone())?;
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
 

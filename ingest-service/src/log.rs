@@ -45,6 +45,9 @@
 //! The directory `log/` gets the attribute "synchronous" (`chattr +S`) while it is empty: power cuts while sled opens,
 //! and its file `conf`, are otherwise not covered by step 3.
 //!
+//! A full disk is seen coming: below a low-water mark of free space nothing is appended any more, reading goes on, and
+//! appending goes on when there is space again. The mark leaves sled the room that it needs to open.
+//!
 //! After a failed write or sync the outcome is not known. The log never tries again: it refuses everything, and the
 //! process ends. The next start reads what is really there.
 
@@ -97,6 +100,13 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// [`LogError::Damaged`] where the chain breaks.
     fn read(&self, after: Revision, bytes_max: usize) -> Result<Vec<Record>, LogError>;
+
+    /// Whether there is room to append. Asked before a group is decided: sled cannot reopen a full disk, so writing stops
+    /// while it still can.
+    ///
+    /// # Errors
+    /// How much room is left and how much is needed, in words.
+    fn check_space(&self) -> Result<(), String>;
 
     /// Writes down what may lag behind the tail; for idle moments and the end.
     ///

@@ -271,12 +271,24 @@ impl WriteLoop {
         }
     }
 
+    /// Whether the disk has room. Asked once for every group.
+    fn check_space(&self) -> Result<(), Fault> {
+        self.log.check_space().map_err(|why| {
+            tracing::warn!(why, "the disk is full, nothing is written");
+            Fault::new(Reason::DiskFull, format!("{why}; nothing was written, reading goes on"))
+        })
+    }
+
     /// Decides the first piece of work and what has queued up behind it; says whether the writer is to stop after that.
     fn collect(&mut self, first: Job, queue: &Receiver<Message>) -> (Group, bool) {
         let mut group = Group::default();
         let mut next = first;
+        let space = self.check_space();
         loop {
-            let outcome = self.decide(&next.work, next.checked, &mut group);
+            let outcome = match &space {
+                Ok(()) => self.decide(&next.work, next.checked, &mut group),
+                Err(fault) => Err(fault.clone()),
+            };
             group.replies.push((next.reply, outcome));
             if group.replies.len() >= GROUP_CALLS_MAX || group.bytes >= GROUP_BYTES_MAX {
                 return (group, false);

@@ -12,7 +12,7 @@ use shared::model::log::StoreId;
 
 /// Follows an ingest-service and answers aggregations
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(version, args_override_self = true)]
 pub struct Config {
     /// Address of the gRPC server
     #[arg(long, env = "TONGHOP_LISTEN", default_value = "127.0.0.1:50052")]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     config::ServerConfig,
-    serve::{Stop, stop_signal},
+    serve::{Stop, stop_signal, survive_file_size_limit},
     telemetry,
 };
 
@@ -31,6 +31,9 @@ pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop) -> F) ->
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = Stop::default();
     let token = stop.token.clone();
+    let guard = runtime.enter();
+    survive_file_size_limit()?;
+    drop(guard);
     runtime.spawn(async move {
         match stop_signal().await {
             Ok(signal) => tracing::info!(signal, "stopping"),

@@ -147,6 +147,19 @@ pub async fn serve(
     }
 }
 
+/// Signal for a write beyond the largest size that a file may have. Its default is to kill the process, which would leave
+/// callers without the answer that the failed write gives them.
+const SIGXFSZ: i32 = 25;
+
+/// A write beyond the largest size of a file fails like any other write from now on.
+///
+/// # Errors
+/// Signals cannot be listened to.
+pub fn survive_file_size_limit() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::from_raw(SIGXFSZ)).map(drop)
+}
+
 /// Waits for SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -159,3 +172,6 @@ pub async fn stop_signal() -> std::io::Result<&'static str> {
         _ = interrupt.recv() => Ok("SIGINT"),
     }
 }
+
+#[cfg(test)]
+mod tests;

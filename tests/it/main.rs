@@ -1,7 +1,9 @@
 //! End-to-end tests: the real processes, on free ports, over temporary directories.
 
 mod answers;
+mod bad_input;
 mod crash;
+mod ends;
 mod feed;
 mod findings;
 mod naive;

@@ -17,7 +17,7 @@ use proto::v1::{
     feed_service_client::FeedServiceClient, ingest_service_client::IngestServiceClient,
     query_service_client::QueryServiceClient, registry_service_client::RegistryServiceClient,
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
@@ -119,6 +119,16 @@ impl Service {
         kill_process(pid, Signal::TERM).expect("it is ours");
     }
 
+    /// Lets no file of it grow beyond so many bytes, as a disk does that has no more space.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn limit_file_bytes(&self, bytes_max: u64) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process has an id");
+        let limit = Rlimit { current: Some(bytes_max), maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limit).expect("it is ours");
+    }
+
     /// Waits until it has ended.
     ///
     /// # Panics
@@ -164,8 +174,18 @@ pub fn start_ingest(data: &Path, listen: &str) -> Service {
 /// # Errors
 /// [`Ended`] if it ends instead.
 pub fn try_start_ingest(data: &Path, listen: &str) -> Result<Service, Ended> {
+    try_start_ingest_with(data, listen, &[])
+}
+
+/// Starts an ingest-service with further settings.
+///
+/// # Errors
+/// [`Ended`] if it ends instead.
+pub fn try_start_ingest_with(data: &Path, listen: &str, settings: &[&str]) -> Result<Service, Ended> {
     let data = data.to_str().expect("a path of ours is text");
-    Service::start("ingest-service", &["--data", data, "--listen", listen, "--progress-ms", "200"])
+    // Tests share their disk with others; those about a full one say how much must stay free.
+    let usual = ["--data", data, "--listen", listen, "--progress-ms", "200", "--free-mib-min", "0"];
+    Service::start("ingest-service", &[&usual[..], settings].concat())
 }
 
 /// Starts a query-service.

@@ -15,9 +15,15 @@ use super::{Log, LogError};
 pub struct MemoryLog {
     records: Mutex<Vec<Record>>,
     fails: std::sync::atomic::AtomicBool,
+    is_full: std::sync::atomic::AtomicBool,
 }
 
 impl MemoryLog {
+    /// From now on there is no room, or room again.
+    pub fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, std::sync::atomic::Ordering::SeqCst);
+    }
+
     /// From now on every append fails.
     pub fn fail(&self) {
         self.fails.store(true, std::sync::atomic::Ordering::SeqCst);
@@ -55,6 +61,10 @@ impl Log for MemoryLog {
             is_wanted
         });
         Ok(wanted.cloned().collect())
+    }
+
+    fn check_space(&self) -> Result<(), String> {
+        if self.is_full.load(std::sync::atomic::Ordering::SeqCst) { Err("told to be full".to_owned()) } else { Ok(()) }
     }
 
     fn settle(&self) -> Result<(), LogError> {

@@ -53,6 +53,7 @@ pub struct SledLog {
     /// Our own handle of sled's file, and the sync that makes an acknowledgement true.
     data_file: File,
     sync_data: SyncData,
+    free_bytes_min: u64,
     store: StoreId,
     epoch: u64,
     tail: RwLock<Link>,
@@ -72,15 +73,16 @@ struct Writer {
 }
 
 impl SledLog {
-    /// Opens the store of that directory, or creates one where nothing is.
+    /// Opens the store of that directory, or creates one where nothing is. Nothing is appended while less than
+    /// `free_bytes_min` is free.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is served from a store that is in use, or that has lost what was acknowledged.
-    pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        Self::open_with(directory, File::sync_data)
+    pub fn open(directory: &Path, free_bytes_min: u64) -> Result<Self, OpenError> {
+        Self::open_with(directory, free_bytes_min, File::sync_data)
     }
 
-    fn open_with(directory: &Path, sync_data: SyncData) -> Result<Self, OpenError> {
+    fn open_with(directory: &Path, free_bytes_min: u64, sync_data: SyncData) -> Result<Self, OpenError> {
         let log_directory = directory.join("log");
         let head_path = directory.join("head");
         create_directories(&log_directory)?;
@@ -100,6 +102,7 @@ impl SledLog {
             _db: db,
             data_file,
             sync_data,
+            free_bytes_min,
             store: head.store,
             epoch: head.epoch,
             tail: RwLock::new(genesis(head.store)),
@@ -263,6 +266,18 @@ impl Log for SledLog {
             }
         }
         Ok(records)
+    }
+
+    fn check_space(&self) -> Result<(), String> {
+        let space = rustix::fs::fstatvfs(&self.data_file).map_err(|error| error.to_string())?;
+        let free_bytes = space.f_bavail.saturating_mul(space.f_frsize);
+        if free_bytes >= self.free_bytes_min {
+            return Ok(());
+        }
+        Err(format!(
+            "{free_bytes} bytes are free on the disk of the log, at least {} must stay free",
+            self.free_bytes_min
+        ))
     }
 
     fn settle(&self) -> Result<(), LogError> {

@@ -202,3 +202,14 @@ async fn blanks_are_no_source() {
     blank.report.as_mut().unwrap().source.as_mut().unwrap().uri = "\u{a0}".to_owned();
     assert_eq!(ingest::submit(&blank).unwrap_err().violations[0].path, "report.source");
 }
+
+#[tokio::test]
+async fn a_full_disk_is_answered_and_writing_goes_on_when_there_is_space() {
+    let fixture = fixture().await;
+    let before = fixture.log.tail();
+    fixture.log.set_full(true);
+    assert_eq!(fixture.submit(&request("a", true)).await.unwrap_err().reason, Reason::DiskFull);
+    assert_eq!(fixture.log.tail(), before);
+    fixture.log.set_full(false);
+    fixture.submit(&request("a", true)).await.unwrap();
+}

@@ -33,7 +33,7 @@ fn all(log: &SledLog) -> Vec<Record> {
 #[test]
 fn what_was_appended_is_there_after_a_restart_in_order() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     let store = log.store();
     for size in [10, 60_000, 300] {
         append(&log, 7, size);
@@ -43,7 +43,7 @@ fn what_was_appended_is_there_after_a_restart_in_order() {
     log.settle().unwrap();
     drop(log);
 
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     assert_eq!(log.store(), store);
     assert_eq!(all(&log), before);
     assert_eq!(log.tail(), before[20].link);
@@ -54,7 +54,7 @@ fn what_was_appended_is_there_after_a_restart_in_order() {
 #[test]
 fn nothing_goes_to_the_blob_files_that_sled_never_syncs() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     for _ in 0..20 {
         append(&log, 100, 60_000);
     }
@@ -64,49 +64,49 @@ fn nothing_goes_to_the_blob_files_that_sled_never_syncs() {
 #[test]
 fn a_second_log_on_one_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let _first = SledLog::open(directory.path()).unwrap();
-    assert!(matches!(SledLog::open(directory.path()), Err(OpenError::InUse)));
+    let _first = SledLog::open(directory.path(), 0).unwrap();
+    assert!(matches!(SledLog::open(directory.path(), 0), Err(OpenError::InUse)));
 }
 
 #[test]
 fn a_log_that_lost_what_its_head_promised_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     append(&log, 5, 100);
     log.settle().unwrap();
     drop(log);
     fs::remove_dir_all(directory.path().join("log")).unwrap();
-    let refused = SledLog::open(directory.path()).unwrap_err().to_string();
+    let refused = SledLog::open(directory.path(), 0).unwrap_err().to_string();
     assert!(refused.contains("revision 5 was durable, the log ends at 0"), "{refused}");
 }
 
 #[test]
 fn a_log_without_its_head_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     append(&log, 5, 100);
     drop(log);
     fs::remove_file(directory.path().join("head")).unwrap();
-    assert!(matches!(SledLog::open(directory.path()), Err(OpenError::Damaged(_))));
+    assert!(matches!(SledLog::open(directory.path(), 0), Err(OpenError::Damaged(_))));
 }
 
 #[test]
 fn the_head_of_another_store_is_refused() {
     let (ours, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     for directory in [&ours, &other] {
-        let log = SledLog::open(directory.path()).unwrap();
+        let log = SledLog::open(directory.path(), 0).unwrap();
         append(&log, 5, 100);
         log.settle().unwrap();
     }
     fs::copy(other.path().join("head"), ours.path().join("head")).unwrap();
-    let refused = SledLog::open(ours.path()).unwrap_err().to_string();
+    let refused = SledLog::open(ours.path(), 0).unwrap_err().to_string();
     assert!(refused.contains("different histories"), "{refused}");
 }
 
 #[test]
 fn a_log_further_than_its_head_is_what_a_crash_leaves() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     append(&log, 5, 100);
     log.settle().unwrap();
     let head = fs::read(directory.path().join("head")).unwrap();
@@ -114,13 +114,13 @@ fn a_log_further_than_its_head_is_what_a_crash_leaves() {
     log.settle().unwrap();
     drop(log);
     fs::write(directory.path().join("head"), head).unwrap();
-    assert_eq!(SledLog::open(directory.path()).unwrap().tail().revision, Revision::from(10));
+    assert_eq!(SledLog::open(directory.path(), 0).unwrap().tail().revision, Revision::from(10));
 }
 
 #[test]
 fn nothing_is_shown_or_accepted_after_a_failed_sync() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open_with(directory.path(), |_| Err(io::Error::other("as if the disk had failed"))).unwrap();
+    let log = SledLog::open_with(directory.path(), 0, |_| Err(io::Error::other("as if the disk had failed"))).unwrap();
     let more = records(log.tail(), [vec![1]]);
     assert!(matches!(log.append(&more), Err(LogError::Storage(_))));
     assert_eq!(log.tail().revision, Revision::ZERO, "what may not be on disk is not shown");
@@ -134,7 +134,7 @@ fn every_append_is_synced_before_it_is_shown() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static SYNCS: AtomicU64 = AtomicU64::new(0);
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open_with(directory.path(), |file| {
+    let log = SledLog::open_with(directory.path(), 0, |file| {
         SYNCS.fetch_add(1, Ordering::SeqCst);
         file.sync_data()
     });
@@ -148,16 +148,16 @@ fn every_append_is_synced_before_it_is_shown() {
 #[test]
 fn a_new_store_is_not_made_over_an_unreadable_head() {
     let directory = tempfile::tempdir().unwrap();
-    drop(SledLog::open(directory.path()).unwrap());
+    drop(SledLog::open(directory.path(), 0).unwrap());
     fs::remove_dir_all(directory.path().join("log")).unwrap();
     fs::write(directory.path().join("head"), [0; 100]).unwrap();
-    assert!(matches!(SledLog::open(directory.path()), Err(OpenError::Damaged(_))));
+    assert!(matches!(SledLog::open(directory.path(), 0), Err(OpenError::Damaged(_))));
 }
 
 #[test]
 fn damaged_bytes_are_never_served() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open(directory.path()).unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
     for _ in 0..50 {
         append(&log, 10, 500);
     }
@@ -171,7 +171,7 @@ fn damaged_bytes_are_never_served() {
         let copy = tempfile::tempdir().unwrap();
         copy_directory(directory.path(), copy.path());
         if step == 0 {
-            assert_eq!(all(&SledLog::open(copy.path()).unwrap()), good, "the copy itself is whole");
+            assert_eq!(all(&SledLog::open(copy.path(), 0).unwrap()), good, "the copy itself is whole");
             continue;
         }
         let data = copy.path().join("log/db");
@@ -179,7 +179,7 @@ fn damaged_bytes_are_never_served() {
         let byte = fs::read(&data).unwrap()[at];
         let file = File::options().write(true).open(&data).unwrap();
         file.write_all_at(&[byte ^ 0x10], u64::try_from(at).unwrap()).unwrap();
-        let served = SledLog::open(copy.path()).map_err(|error| error.to_string()).and_then(|log| try_all(&log));
+        let served = SledLog::open(copy.path(), 0).map_err(|error| error.to_string()).and_then(|log| try_all(&log));
         match served {
             Ok(records) => {
                 assert_eq!(records, good, "bit flipped at byte {at}");
@@ -253,4 +253,12 @@ fn disk_format_1_is_read_and_still_written() {
     let fixture = disk_fixture("head-1.bin", &written);
     assert_eq!(head::read_slot(fixture.as_slice().try_into().unwrap()), Some((7, head)));
     assert_eq!(fixture, written);
+}
+
+#[test]
+fn nothing_is_appended_where_too_little_is_free() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(SledLog::open(directory.path(), 0).unwrap().check_space(), Ok(()));
+    let refused = SledLog::open(directory.path(), u64::MAX).unwrap().check_space().unwrap_err();
+    assert!(refused.contains("must stay free"), "{refused}");
 }
