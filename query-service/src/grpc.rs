@@ -1,5 +1,7 @@
 //! Handlers: convert, call, convert.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 use proto::v1::{
     GetShareRequest, GetShareResponse, ListObservationsRequest, ListObservationsResponse, QueryServiceFindUnitsRequest,
@@ -8,8 +10,13 @@ use proto::v1::{
 };
 use shared::{
     call::Deadline,
+    clock::Clock,
     convert::query as door,
-    model::{fault::Fault, query::Meta},
+    model::{
+        fault::{Fault, Reason},
+        log::StoreId,
+        query::{KnownAt, Meta},
+    },
     page::take_page,
     status::status,
 };
@@ -17,6 +24,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    index::Known,
     query,
     view::{Published, View},
 };
@@ -25,6 +33,8 @@ use crate::{
 pub struct QueryHandlers {
     /// What is known.
     pub view: View,
+    /// Says what is in the future.
+    pub clock: Arc<dyn Clock>,
 }
 
 #[tonic::async_trait]
@@ -63,15 +73,24 @@ impl QueryHandlers {
     async fn share(&self, request: &Request<GetShareRequest>) -> Result<GetShareResponse, Fault> {
         let (query, at_least) = door::share(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let rows = query::share::share(&published.index, &query)?;
-        Ok(door::shares(&rows, &meta(&published, Some(query.day))))
+        let now = self.clock.now();
+        if let KnownAt::Time(time) = query.known_at
+            && time > now
+        {
+            let message = format!("known_at is {time}, now is {now}; what will be known cannot be asked");
+            return Err(Fault::new(Reason::FutureRevision, message));
+        }
+        let known = published.index.known_at(query.known_at)?;
+        let rows = query::share::share(&known, &query)?;
+        Ok(door::shares(&rows, &meta(published.store, &known, Some(query.day))))
     }
 
     async fn unit(&self, request: &Request<QueryServiceGetUnitRequest>) -> Result<QueryServiceGetUnitResponse, Fault> {
         let (id, at_least) = door::get_unit(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let unit = query::unit_named(published.index.registry(), &id)?;
-        Ok(door::unit_answer(unit, &meta(&published, None)))
+        let known = published.index.known_at(KnownAt::Now)?;
+        let unit = query::unit_named(known.registry(), &id)?;
+        Ok(door::unit_answer(unit, &meta(published.store, &known, None)))
     }
 
     async fn find(
@@ -80,8 +99,9 @@ impl QueryHandlers {
     ) -> Result<QueryServiceFindUnitsResponse, Fault> {
         let (query, at_least) = door::find_units(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let units = published.index.registry().find_units(&query.name, query.on);
-        Ok(door::units_answer(&units, &meta(&published, None)))
+        let known = published.index.known_at(KnownAt::Now)?;
+        let units = known.registry().find_units(&query.name, query.on);
+        Ok(door::units_answer(&units, &meta(published.store, &known, None)))
     }
 
     async fn observations(
@@ -92,15 +112,10 @@ impl QueryHandlers {
         let published = self.view.read(at_least, deadline(request)).await?;
         let Published { store, index } = &published;
         let cursor = page.cursor(*store, index.revision())?;
-        let rows_max = page.rows + 1;
-        let rows = query::observations::observations(index, &query, cursor.snapshot, &cursor.after, rows_max)?;
+        let known = index.known_at(KnownAt::Revision(cursor.snapshot))?;
+        let rows = query::observations::observations(&known, &query, &cursor.after, page.rows + 1)?;
         let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::observation_row);
-        let meta = Meta {
-            revision: cursor.snapshot,
-            known_at: index.recorded_at(cursor.snapshot),
-            store: *store,
-            boundaries_on: None,
-        };
+        let meta = meta(*store, &known, None);
         Ok(door::observations_answer(rows, next, &meta))
     }
 }
@@ -112,11 +127,6 @@ fn deadline<T>(request: &Request<T>) -> Option<Instant> {
     Some(*deadline - left / 10)
 }
 
-fn meta(published: &Published, boundaries_on: Option<Date>) -> Meta {
-    Meta {
-        revision: published.index.revision(),
-        known_at: published.index.recorded_at(published.index.revision()),
-        store: published.store,
-        boundaries_on,
-    }
+fn meta(store: StoreId, known: &Known<'_>, boundaries_on: Option<Date>) -> Meta {
+    Meta { revision: known.revision(), known_at: known.recorded_at(), store, boundaries_on }
 }

@@ -8,9 +8,11 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync, VectorSync};
 use shared::{
     change::{Change, Entry},
     model::{
+        fault::{Fault, Reason},
         finding::Finding,
         ids::{IndicatorId, ReportName, UnitId},
         log::Revision,
+        query::KnownAt,
         report::{Observation, Report, Scope},
     },
     registry::Registry,
@@ -79,13 +81,6 @@ struct About {
     below: HashTrieMapSync<UnitId, Statements>,
 }
 
-/// The newest version of a report.
-#[derive(Clone, Debug)]
-struct Current {
-    version: Arc<ReportVersion>,
-    is_withdrawn: bool,
-}
-
 /// The fold of the log up to a revision.
 ///
 /// Invariants: it holds a statement for every observation of every version of every report; those of the newest version of
@@ -96,8 +91,12 @@ pub struct Index {
     registry: Registry,
     /// Ends of changes and when they were recorded.
     times: VectorSync<(Revision, Timestamp)>,
-    /// Versions that count, or did until their report was withdrawn.
-    reports: HashTrieMapSync<ReportName, Current>,
+    /// The registry after each change of it.
+    registries: VectorSync<(Revision, Registry)>,
+    /// Every version of every report, and the revision from which it no longer counts.
+    versions: HashTrieMapSync<(ReportName, Revision), Option<Revision>>,
+    /// The newest version of each report that counts.
+    reports: HashTrieMapSync<ReportName, Arc<ReportVersion>>,
     about: HashTrieMapSync<IndicatorId, About>,
 }
 
@@ -105,9 +104,6 @@ impl Index {
     /// Takes in the next entry. Who calls it has checked that it is the next one.
     pub fn apply(&mut self, entry: &Entry) {
         self.revision = entry.revision;
-        if entry.ends_change {
-            self.times.push_back_mut((entry.revision, entry.record_time));
-        }
         match &entry.change {
             Change::ReportSubmitted(report) => {
                 let (revision, report, findings) = (entry.revision, (**report).clone(), entry.findings.clone());
@@ -120,31 +116,36 @@ impl Index {
             | Change::TermDefined(_)
             | Change::Unchanged) => self.registry.apply(entry.revision, change),
         }
+        if entry.ends_change {
+            self.times.push_back_mut((entry.revision, entry.record_time));
+            if self.registries.last().is_none_or(|(_, last)| last.revision() != self.registry.revision()) {
+                self.registries.push_back_mut((entry.revision, self.registry.clone()));
+            }
+        }
     }
 
     fn submit(&mut self, version: Arc<ReportVersion>) {
         let name = version.report.name;
         self.end(name, version.revision);
         for index in 0..version.report.observations.len() {
-            let statement = Statement { source: version.clone(), index, ended_at: None };
-            self.put(statement);
+            self.put(Statement { source: version.clone(), index, ended_at: None });
         }
-        self.reports.insert_mut(name, Current { version, is_withdrawn: false });
+        self.versions.insert_mut((name, version.revision), None);
+        self.reports.insert_mut(name, version);
     }
 
     fn withdraw(&mut self, name: ReportName, revision: Revision) {
         self.end(name, revision);
-        if let Some(current) = self.reports.get_mut(&name) {
-            current.is_withdrawn = true;
-        }
+        self.reports.remove_mut(&name);
     }
 
     /// What the newest version of a report says no longer counts.
     fn end(&mut self, name: ReportName, revision: Revision) {
-        let Some(Current { version, is_withdrawn: false }) = self.reports.get(&name).cloned() else { return };
+        let Some(version) = self.reports.get(&name).cloned() else { return };
         for index in 0..version.report.observations.len() {
             self.put(Statement { source: version.clone(), index, ended_at: Some(revision) });
         }
+        self.versions.insert_mut((name, version.revision), Some(revision));
     }
 
     /// Puts a statement where it belongs, in place of what it was before.
@@ -164,30 +165,63 @@ impl Index {
         self.about.insert_mut(indicator, about);
     }
 
-    /// Whether a finding on a statement that counts is still so.
-    pub fn is_open(&self, finding: &Finding) -> bool {
-        finding.is_open(|name, revision| {
-            let current = self.reports.get(&name);
-            current.is_some_and(|current| !current.is_withdrawn && current.version.revision == revision)
-        })
-    }
-
-    /// When the newest change up to that revision was recorded.
-    pub fn recorded_at(&self, revision: Revision) -> Option<Timestamp> {
-        let (mut low, mut high) = (0, self.times.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            match self.times.get(middle) {
-                Some((end, _)) if *end <= revision => low = middle + 1,
-                _ => high = middle,
+    /// What was known at the end of the newest change up to then.
+    ///
+    /// # Errors
+    /// `FutureRevision` for a revision beyond the newest one. Whether a time is in the future only a clock can say.
+    pub fn known_at(&self, known_at: KnownAt) -> Result<Known<'_>, Fault> {
+        let end = match known_at {
+            KnownAt::Now => self.times.len(),
+            KnownAt::Revision(revision) if revision > self.revision => {
+                let message = format!("revision {revision} is not recorded yet, the newest is {}", self.revision);
+                return Err(Fault::new(Reason::FutureRevision, message).with("newest_revision", self.revision));
             }
-        }
-        self.times.get(low.checked_sub(1)?).map(|(_, time)| *time)
+            KnownAt::Revision(revision) => count_while(&self.times, |(end, _)| *end <= revision),
+            KnownAt::Time(time) => count_while(&self.times, |(_, recorded)| *recorded <= time),
+        };
+        let last = end.checked_sub(1).and_then(|last| self.times.get(last));
+        let (revision, recorded_at) = last.map_or((Revision::ZERO, None), |(end, time)| (*end, Some(*time)));
+        let registries = count_while(&self.registries, |(end, _)| *end <= revision);
+        let registry =
+            registries.checked_sub(1).and_then(|last| self.registries.get(last)).map(|(_, registry)| registry);
+        let registry = registry.cloned().unwrap_or_default();
+        Ok(Known { index: self, registry, revision, recorded_at })
     }
 
     /// Revision of the newest entry.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+}
+
+/// How many elements at the start fulfil a condition that none fulfils after the first that does not.
+fn count_while<T>(sorted: &VectorSync<T>, holds: impl Fn(&T) -> bool) -> usize {
+    let (mut low, mut high) = (0, sorted.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if sorted.get(middle).is_some_and(&holds) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+/// What was known at the end of a change: what answers are made from.
+#[derive(Clone, Debug)]
+pub struct Known<'a> {
+    index: &'a Index,
+    registry: Registry,
+    revision: Revision,
+    recorded_at: Option<Timestamp>,
+}
+
+impl<'a> Known<'a> {
+    /// The end of that change.
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// When it was recorded; none before the first.
+    pub fn recorded_at(&self) -> Option<Timestamp> {
+        self.recorded_at
     }
 
     /// Units, indicators, terms.
@@ -195,24 +229,37 @@ impl Index {
         &self.registry
     }
 
-    /// What that unit says of itself about that indicator, as far as it counts.
-    pub fn own(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &Statement> {
-        let statements = self.about.get(indicator).and_then(|about| about.own.get(unit));
+    /// Whether a finding on a statement that counts was still so.
+    pub fn is_open(&self, finding: &Finding) -> bool {
+        finding.is_open(|name, version| {
+            let ended_at = self.index.versions.get(&(name, version));
+            ended_at.is_some_and(|ended_at| ended_at.is_none_or(|end| self.revision < end))
+        })
+    }
+
+    /// What that unit says of itself about that indicator, as far as it counted.
+    pub fn own(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &'a Statement> {
+        let statements = self.index.about.get(indicator).and_then(|about| about.own.get(unit));
         let statements = statements.into_iter().flat_map(|statements| statements.values());
-        statements.filter(|statement| statement.counts_at(self.revision))
+        let revision = self.revision;
+        statements.filter(move |statement| statement.counts_at(revision))
     }
 
-    /// What all units say of those below them about that indicator, as far as it counts; in no order.
-    pub fn below(&self, indicator: &IndicatorId) -> impl Iterator<Item = &Statement> {
-        let about = self.about.get(indicator).into_iter().flat_map(|about| about.below.values());
+    /// What all units say of those below them about that indicator, as far as it counted; in no order.
+    pub fn below(&self, indicator: &IndicatorId) -> impl Iterator<Item = &'a Statement> {
+        let about = self.index.about.get(indicator).into_iter().flat_map(|about| about.below.values());
         let statements = about.flat_map(|statements| statements.values());
-        statements.filter(|statement| statement.counts_at(self.revision))
+        let revision = self.revision;
+        statements.filter(move |statement| statement.counts_at(revision))
     }
 
-    /// What that unit says about that indicator, of itself and of those below it, whether it counts or not.
-    pub fn ever<'a>(&'a self, indicator: &IndicatorId, unit: &'a UnitId) -> impl Iterator<Item = &'a Statement> {
-        let about = self.about.get(indicator);
-        let statements = about.into_iter().flat_map(|about| [about.own.get(unit), about.below.get(unit)]).flatten();
-        statements.flat_map(|statements| statements.values())
+    /// What that unit says about that indicator, of itself and of those below it, as far as it counted.
+    pub fn all(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &'a Statement> {
+        let about = self.index.about.get(indicator);
+        let by_unit = about.into_iter().flat_map(|about| [&about.own, &about.below]);
+        let statements: Vec<&Statements> = by_unit.filter_map(|by_unit| by_unit.get(unit)).collect();
+        let revision = self.revision;
+        let statements = statements.into_iter().flat_map(|statements| statements.values());
+        statements.filter(move |statement| statement.counts_at(revision))
     }
 }

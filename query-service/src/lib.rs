@@ -8,10 +8,11 @@ pub mod index;
 pub mod query;
 pub mod view;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use proto::v1::query_service_server::QueryServiceServer;
 use shared::{
+    clock::SystemClock,
     limits::MESSAGE_BYTES_MAX,
     model::fault::{Fault, Reason},
     serve::{self, Health, Stop},
@@ -64,7 +65,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     let view = View::default();
-    let handlers = QueryHandlers { view: view.clone() };
+    let handlers = QueryHandlers { view: view.clone(), clock: Arc::new(SystemClock) };
     let service = QueryServiceServer::new(handlers);
     routes
         .add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX));

@@ -3,7 +3,7 @@
 //! Days are texts, `YYYY-MM-DD`; their order is the order of the texts. An empty first day is before, an empty last day
 //! after every day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use proto::v1::{
@@ -20,6 +20,7 @@ use proto::v1::{
 pub struct World {
     units: BTreeMap<String, Unit>,
     complete_from: String,
+    indicators: BTreeSet<String>,
     /// Newest version of each report that was not withdrawn since, with its revision and its findings.
     reports: BTreeMap<String, (i64, Report)>,
 }
@@ -47,10 +48,17 @@ impl World {
                     world.reports.insert(report.name.clone(), (entry.revision, report));
                 }
                 Change::Withdrawal(withdrawal) => drop(world.reports.remove(&withdrawal.report)),
-                Change::Indicator(_) | Change::Term(_) | Change::Unchanged(_) => {}
+                Change::Indicator(indicator) => drop(world.indicators.insert(indicator.id)),
+                Change::Term(_) | Change::Unchanged(_) => {}
             }
         }
         world
+    }
+
+    /// Whether everything that the question names is there.
+    pub fn knows(&self, question: &Question) -> bool {
+        let units = if question.ids.is_empty() { std::slice::from_ref(&question.under) } else { &question.ids };
+        self.indicators.contains(&question.indicator) && units.iter().all(|unit| self.units.contains_key(unit))
     }
 
     pub fn share(&self, question: &Question) -> Vec<Share> {

@@ -1,9 +1,10 @@
 //! The share against the naive fold of the log, on random registries, reports and questions.
 
 use proto::v1::{
-    DefineIndicatorsRequest, GetShareRequest, Observation, RegisterUnitsRequest, Report, Source, SubmitReportRequest,
-    Unit, UnitSelector, WithdrawReportRequest,
+    DefineIndicatorsRequest, GetShareRequest, KnownAt, Observation, RegisterUnitsRequest, Report, Source,
+    SubmitReportRequest, Unit, UnitSelector, WithdrawReportRequest,
     indicator::ValueKind,
+    known_at::At,
     observation::{Basis, Missing, Ratio, Scope, Value},
     unit::Level,
 };
@@ -38,7 +39,8 @@ async fn every_share_equals_the_naive_fold_of_the_log() {
         let units = grow(&mut random, world);
         let flag = format!("flag_{world}");
         let revision = fill(&pair, &mut random, &units, &flag).await;
-        let naive = World::of(&entries(&pair).await);
+        let entries = entries(&pair).await;
+        let naive = World::of(&entries);
         let mut queries = pair.queries();
         for _ in 0..QUESTIONS_A_WORLD {
             let question = question(&mut random, &units, &flag);
@@ -63,6 +65,24 @@ async fn every_share_equals_the_naive_fold_of_the_log() {
                 }
             };
             assert_eq!(answer.shares, naive.share(&question), "world {world}: {question:?}");
+
+            // As it was known then: the same question to the entries up to the last end of a change.
+            let then = random.random_range(1..=entries.len());
+            let ended = entries[..then].iter().rposition(|entry| entry.ends_change).map_or(0, |place| place + 1);
+            let past = World::of(&entries[..ended]);
+            let known_at = Some(KnownAt { at: Some(At::Revision(i64::try_from(then).unwrap())) });
+            match queries.get_share(GetShareRequest { known_at, ..request }).await {
+                Ok(answer) => {
+                    let answer = answer.into_inner();
+                    assert_eq!(answer.meta.unwrap().revision, i64::try_from(ended).unwrap());
+                    assert_eq!(answer.shares, past.share(&question), "world {world} at {then}: {question:?}");
+                }
+                // Then the indicator or a unit was not there yet.
+                Err(status) => {
+                    assert_eq!(status.code(), tonic::Code::NotFound, "{status}");
+                    assert!(!past.knows(&question), "world {world} at {then}: {question:?}");
+                }
+            }
         }
     }
 }

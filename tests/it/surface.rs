@@ -124,7 +124,10 @@ async fn a_revision_that_does_not_come_is_answered_with_not_yet_visible() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn questions_that_make_no_sense_are_told_what_to_do() {
-    use proto::v1::{GetShareRequest, UnitSelector};
+    use proto::v1::{GetShareRequest, KnownAt, UnitSelector, known_at::At};
+    let known_at = |at| Some(KnownAt { at: Some(at) });
+    let in_an_hour = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 3600;
+    let in_an_hour = prost_types::Timestamp { seconds: i64::try_from(in_an_hour).unwrap(), nanos: 0 };
     let pair = Pair::start();
     small_world(&pair).await;
     let indicators = vec![crate::support::indicator("members", proto::v1::indicator::ValueKind::Count)];
@@ -154,6 +157,21 @@ async fn questions_that_make_no_sense_are_told_what_to_do() {
             "INVALID_PERIOD",
         ),
         (GetShareRequest { at_least_revision: Some(-1), ..good.clone() }, Code::InvalidArgument, "INVALID_NUMBER"),
+        (
+            GetShareRequest { known_at: known_at(At::Revision(revision + 1)), ..good.clone() },
+            Code::OutOfRange,
+            "FUTURE_REVISION",
+        ),
+        (
+            GetShareRequest { known_at: known_at(At::Time(in_an_hour)), ..good.clone() },
+            Code::OutOfRange,
+            "FUTURE_REVISION",
+        ),
+        (
+            GetShareRequest { known_at: Some(KnownAt::default()), ..good.clone() },
+            Code::InvalidArgument,
+            "REQUIRED_FIELD_MISSING",
+        ),
     ];
     for (request, code, expected) in cases {
         let refused = pair.queries().get_share(request.clone()).await.unwrap_err();

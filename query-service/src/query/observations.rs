@@ -3,27 +3,25 @@
 use shared::model::{
     fault::{Fault, Reason},
     ids::IndicatorId,
-    log::Revision,
     query::{ObservationRow, ObservationsQuery, TimeFilter},
     unit::Unit,
 };
 
 use super::select;
-use crate::index::{Index, Statement};
+use crate::index::{Known, Statement};
 
-/// At most `rows_max` rows after the row with the key `after`, as they counted at `snapshot`, in the order of unit,
+/// At most `rows_max` rows after the row with the key `after`, in the order of unit,
 /// indicator, report and place in it.
 ///
 /// # Errors
 /// `IndicatorNotFound`, `UnitNotFound`.
 pub fn observations(
-    index: &Index,
+    known: &Known<'_>,
     query: &ObservationsQuery,
-    snapshot: Revision,
     after: &str,
     rows_max: usize,
 ) -> Result<Vec<ObservationRow>, Fault> {
-    let registry = index.registry();
+    let registry = known.registry();
     if let Some(id) = query.indicator.as_ref().filter(|id| registry.indicator(id).is_none()) {
         return Err(Fault::new(Reason::IndicatorNotFound, format!("indicator {id} is not defined")));
     }
@@ -37,16 +35,16 @@ pub fn observations(
         None => registry.indicators_after("").map(|indicator| &indicator.value.id).collect(),
     };
     let statements = units.flat_map(|unit| {
-        let about = indicators.iter().flat_map(move |indicator| index.ever(indicator, &unit.id));
+        let about = indicators.iter().flat_map(move |indicator| known.all(indicator, &unit.id));
         let mut about: Vec<(String, &Statement)> = about
-            .filter(|statement| statement.counts_at(snapshot) && is_of_time(statement, query.time))
+            .filter(|statement| is_of_time(statement, query.time))
             .map(|statement| (key(unit, statement), statement))
             .filter(|(key, _)| key.as_str() > after)
             .collect();
         about.sort_by(|(a, _), (b, _)| a.cmp(b));
         about
     });
-    Ok(statements.take(rows_max).map(|(key, statement)| row(index, key, statement)).collect())
+    Ok(statements.take(rows_max).map(|(key, statement)| row(known, key, statement)).collect())
 }
 
 fn is_of_time(statement: &Statement, time: TimeFilter) -> bool {
@@ -66,9 +64,9 @@ fn key(unit: &Unit, statement: &Statement) -> String {
     format!("{unit}{SEPARATOR}{indicator}{SEPARATOR}{report:020}{SEPARATOR}{place:05}")
 }
 
-fn row(index: &Index, key: String, statement: &Statement) -> ObservationRow {
+fn row(known: &Known<'_>, key: String, statement: &Statement) -> ObservationRow {
     let report = statement.report();
-    let open = statement.findings().filter(|(_, finding)| index.is_open(finding));
+    let open = statement.findings().filter(|(_, finding)| known.is_open(finding));
     ObservationRow {
         key,
         unit: report.unit.clone(),

@@ -24,14 +24,14 @@ use super::{
     select::{self, Group},
     unit_named,
 };
-use crate::index::{Index, Statement};
+use crate::index::{Known, Statement};
 
 /// The rows of the answer.
 ///
 /// # Errors
 /// `IndicatorNotFound`, `UnitNotFound`, `MeasureNotAllowed` for an indicator that does not roll up so, `TooMany` rows.
-pub fn share(index: &Index, query: &ShareQuery) -> Result<Vec<ShareRow>, Fault> {
-    let registry = index.registry();
+pub fn share(known: &Known<'_>, query: &ShareQuery) -> Result<Vec<ShareRow>, Fault> {
+    let registry = known.registry();
     let indicator = registry.indicator(&query.indicator).ok_or_else(|| {
         Fault::new(Reason::IndicatorNotFound, format!("indicator {} is not defined", query.indicator))
     })?;
@@ -47,15 +47,15 @@ pub fn share(index: &Index, query: &ShareQuery) -> Result<Vec<ShareRow>, Fault> 
         );
         return Err(Fault::new(Reason::TooMany, message));
     }
-    let mut published = published_by_units(index, query);
+    let mut published = published_by_units(known, query);
     let expected_basis =
         if registry.is_complete_on(query.day) { ExpectedBasis::Registered } else { ExpectedBasis::Assumed };
     let mut rows = Vec::with_capacity(groups.len());
     for Group { row, units } in groups {
-        let Counted { counts, contested, mut findings } = count(index, query, &units);
+        let Counted { counts, contested, mut findings } = count(known, query, &units);
         let units: Vec<&UnitId> = units.iter().map(|unit| &unit.id).collect();
         let claims = published.remove(units.as_slice()).unwrap_or_default();
-        findings.extend(claims.iter().flat_map(|claim| open_findings(index, claim.statement)));
+        findings.extend(claims.iter().flat_map(|claim| open_findings(known, claim.statement)));
         let published = claims.into_iter().map(|claim| claim.share).collect();
         let findings = u32::try_from(findings.len()).unwrap_or(u32::MAX);
         rows.push(ShareRow { unit: row, counts, expected_basis, published, contested, findings });
@@ -73,17 +73,17 @@ struct Counted {
 /// What tells two findings apart: the version of a report and the place among its findings.
 type FindingKey = (Revision, usize);
 
-fn open_findings<'a>(index: &'a Index, statement: &'a Statement) -> impl Iterator<Item = FindingKey> {
-    let open = statement.findings().filter(|(_, finding)| index.is_open(finding));
+fn open_findings<'a>(known: &'a Known<'_>, statement: &'a Statement) -> impl Iterator<Item = FindingKey> {
+    let open = statement.findings().filter(|(_, finding)| known.is_open(finding));
     open.map(|(place, _)| (statement.source.revision, place))
 }
 
-fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> Counted {
+fn count(known: &Known<'_>, query: &ShareQuery, units: &[&Unit]) -> Counted {
     let mut counts = ShareCounts::default();
     let mut contested = 0;
     let mut findings = BTreeSet::new();
     for unit in units {
-        let statements = || index.own(&query.indicator, &unit.id).filter(|s| holds_on(s, query.day));
+        let statements = || known.own(&query.indicator, &unit.id).filter(|s| holds_on(s, query.day));
         let counting = statements().min_by_key(|statement| precedence(statement));
         let value = counting.map(|statement| &statement.observation().value);
         *match value {
@@ -97,7 +97,7 @@ fn count(index: &Index, query: &ShareQuery, units: &[&Unit]) -> Counted {
         if statements().any(|statement| Some(&statement.observation().value) != value) {
             contested += 1;
         }
-        findings.extend(counting.into_iter().flat_map(|statement| open_findings(index, statement)));
+        findings.extend(counting.into_iter().flat_map(|statement| open_findings(known, statement)));
     }
     Counted { counts, contested, findings }
 }
@@ -122,15 +122,18 @@ struct PublishedClaim<'a> {
 }
 
 /// The shares that reports publish for that day, by exactly the units that they speak of.
-fn published_by_units<'a>(index: &'a Index, query: &ShareQuery) -> HashMap<Vec<&'a UnitId>, Vec<PublishedClaim<'a>>> {
+fn published_by_units<'a>(
+    known: &'a Known<'_>,
+    query: &ShareQuery,
+) -> HashMap<Vec<&'a UnitId>, Vec<PublishedClaim<'a>>> {
     let mut by_units: HashMap<Vec<&UnitId>, Vec<PublishedClaim<'_>>> = HashMap::new();
-    for statement in index.below(&query.indicator).filter(|statement| statement.speaks_of(query.day)) {
+    for statement in known.below(&query.indicator).filter(|statement| statement.speaks_of(query.day)) {
         let claim = match &statement.observation().value {
             Value::Percent(percent) => Claim::Percent(*percent),
             Value::Ratio(ratio) => Claim::Ratio(*ratio),
             _ => continue,
         };
-        if let Some(units) = denoted(index.registry(), statement, query.day) {
+        if let Some(units) = denoted(known.registry(), statement, query.day) {
             by_units.entry(units).or_default().push(PublishedClaim { share: published(statement, claim), statement });
         }
     }

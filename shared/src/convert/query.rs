@@ -1,5 +1,6 @@
 //! QueryService through the door.
 
+use jiff::Timestamp;
 use proto::v1;
 
 use super::{Door, digest, enums, finding, optional_text, report, timestamp, unit};
@@ -12,8 +13,8 @@ use crate::{
         log::Revision,
         period::WrittenPeriod,
         query::{
-            Claim, ExpectedBasis, Meta, ObservationRow, ObservationsQuery, PublishedShare, RowUnit, SEMANTICS_VERSION,
-            ShareQuery, ShareRow, TimeFilter, UnitSelector,
+            Claim, ExpectedBasis, KnownAt, Meta, ObservationRow, ObservationsQuery, PublishedShare, RowUnit,
+            SEMANTICS_VERSION, ShareQuery, ShareRow, TimeFilter, UnitSelector,
         },
         unit::{Level, Unit},
     },
@@ -30,8 +31,9 @@ pub fn share(request: &v1::GetShareRequest) -> Result<(ShareQuery, Option<Revisi
     let units = read_selector(&mut door, request.units.as_ref());
     let group_by = read_group(&mut door, &request.group_by);
     let day = read_day(&mut door, &request.on, &request.period);
+    let known_at = read_known_at(&mut door, request.known_at.as_ref());
     let at_least = read_at_least(&mut door, request.at_least_revision);
-    let query = || Some(ShareQuery { indicator: indicator?, units: units?, group_by, day: day? });
+    let query = || Some(ShareQuery { indicator: indicator?, units: units?, group_by, day: day?, known_at: known_at? });
     let query = query();
     door.finish(query.map(|query| (query, at_least)))
 }
@@ -106,6 +108,24 @@ fn read_at_least(door: &mut Door, number: Option<i64>) -> Option<Revision> {
             .ok()
     };
     number.and_then(&mut read)
+}
+
+fn read_known_at(door: &mut Door, known_at: Option<&v1::KnownAt>) -> Option<KnownAt> {
+    let Some(known_at) = known_at else { return Some(KnownAt::Now) };
+    match known_at.at {
+        None => {
+            door.missing("known_at", "has a revision or a time");
+            None
+        }
+        Some(v1::known_at::At::Revision(number)) => Revision::try_from(number)
+            .map_err(|_| door.add("known_at.revision", Reason::InvalidNumber, "is negative; take it from an answer"))
+            .map(KnownAt::Revision)
+            .ok(),
+        Some(v1::known_at::At::Time(time)) => Timestamp::new(time.seconds, time.nanos)
+            .map_err(|error| door.add("known_at.time", Reason::InvalidDate, error.to_string()))
+            .map(KnownAt::Time)
+            .ok(),
+    }
 }
 
 fn read_selector(door: &mut Door, selector: Option<&v1::UnitSelector>) -> Option<UnitSelector> {

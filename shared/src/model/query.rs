@@ -30,6 +30,17 @@ pub enum UnitSelector {
     Ids(Vec<UnitId>),
 }
 
+/// A state of knowledge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownAt {
+    /// Everything.
+    Now,
+    /// Up to this revision.
+    Revision(Revision),
+    /// Up to this time of recording.
+    Time(Timestamp),
+}
+
 /// For which share of units is a flag set?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareQuery {
@@ -41,6 +52,8 @@ pub struct ShareQuery {
     pub group_by: Option<Level>,
     /// The day counted.
     pub day: Date,
+    /// Only what was recorded by then.
+    pub known_at: KnownAt,
 }
 
 /// How the units that are expected to report are known.
