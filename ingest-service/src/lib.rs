@@ -6,7 +6,7 @@ pub mod grpc;
 pub mod log;
 pub mod submit;
 
-use std::{net::SocketAddr, pin::pin, sync::Arc};
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use proto::v1::{
     feed_service_server::FeedServiceServer, ingest_service_server::IngestServiceServer,
@@ -31,6 +31,9 @@ use self::{
 
 /// Full names of the services that it offers.
 const SERVICES: [&str; 3] = ["tonghop.v1.RegistryService", "tonghop.v1.IngestService", "tonghop.v1.FeedService"];
+
+/// Calls have been answered before the writer is told to stop, so it has little left to do.
+const WRITER_STOP_MAX: Duration = Duration::from_secs(1);
 
 /// Why the service cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +122,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
         }
     }
     let stopped = tokio::task::spawn_blocking(|| writer.stop());
-    match tokio::time::timeout(config.server.drain_max(), stopped).await {
+    match tokio::time::timeout(WRITER_STOP_MAX, stopped).await {
         Ok(_) => Ok(()),
         Err(_) => Err(LogError::Storage("the disk does not answer".to_owned()).into()),
     }

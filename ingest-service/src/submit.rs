@@ -25,6 +25,7 @@ use shared::{
     change::Entry,
     clock::Clock,
     codec::{self, EncodeFault, Record, RecordFault},
+    convert::ingest::Unreadable,
     model::{
         command::{Command, SubmitRequest, UnitsRequest, WithdrawRequest},
         fault::{Fault, Reason},
@@ -196,6 +197,16 @@ impl Submitter {
         answer.await.unwrap_or_else(|_| Err(storage_failed("the writer has stopped")))
     }
 
+    /// The refusal of a report of which not everything can be read: what is wrong with its form, and what the registry says
+    /// of the rest.
+    pub fn refuse(&self, unreadable: Unreadable) -> Fault {
+        let Unreadable { mut violations, report } = unreadable;
+        if let Some(report) = &report {
+            check::check_readable(&self.snapshot().registry, report, &mut violations);
+        }
+        violations.into_fault()
+    }
+
     /// What is durable now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.published.load_full()
@@ -285,10 +296,7 @@ impl WriteLoop {
         let mut next = first;
         let space = self.check_space();
         loop {
-            let outcome = match &space {
-                Ok(()) => self.decide(&next.work, next.checked, &mut group),
-                Err(fault) => Err(fault.clone()),
-            };
+            let outcome = self.decide(&next.work, next.checked, &space, &mut group);
             group.replies.push((next.reply, outcome));
             if group.replies.len() >= GROUP_CALLS_MAX || group.bytes >= GROUP_BYTES_MAX {
                 return (group, false);
@@ -301,14 +309,30 @@ impl WriteLoop {
         }
     }
 
-    fn decide(&mut self, work: &Work, checked: Option<Checked>, group: &mut Group) -> Outcome {
-        let (changes, request, validate_only) = match decide::decide(&self.state, work, checked)? {
+    fn decide(
+        &mut self,
+        work: &Work,
+        checked: Option<Checked>,
+        space: &Result<(), Fault>,
+        group: &mut Group,
+    ) -> Outcome {
+        // A decision changes nothing, so a fault of ours in it harms one caller and not the writer.
+        let decision = catch_unwind(AssertUnwindSafe(|| decide::decide(&self.state, work, checked)));
+        let decision = decision.unwrap_or_else(|_| {
+            tracing::error!("a decision panicked; nothing of it was written");
+            Err(Fault::new(Reason::Internal, "an unexpected condition; nothing was written"))
+        });
+        let (changes, request, validate_only) = match decision? {
             Decision::There(revision) => return Ok(Receipt::There(revision)),
             Decision::Valid => return Ok(Receipt::Valid { last: None, findings: Vec::new() }),
             Decision::Change { changes, request, validate_only } => (changes, request, validate_only),
         };
-        // The clock may jump back; the log does not.
-        let record_time = self.clock.now().max(self.state.record_time());
+        if !validate_only {
+            space.clone()?;
+        }
+        // The clock may jump back; the log does not, and no two changes have the same time.
+        let next_moment = self.state.record_time().checked_add(jiff::SignedDuration::from_nanos(1));
+        let record_time = self.clock.now().max(next_moment.unwrap_or(jiff::Timestamp::MAX));
         let count = changes.len();
         let mut link = group.records.last().map_or_else(|| self.log.tail(), |record| record.link);
         let mut written: Vec<(Entry, Record)> = Vec::with_capacity(count);

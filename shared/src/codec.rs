@@ -86,8 +86,10 @@ pub fn next_link(previous: &Link, entry: &[u8]) -> Link {
 /// [`EncodeFault`]; such an entry must not be written.
 pub fn encode(entry: &Entry) -> Result<Vec<u8>, EncodeFault> {
     let bytes = convert::entry::encode(entry);
-    if bytes.len() > ENTRY_BYTES_MAX {
-        return Err(EncodeFault::TooLarge { bytes: bytes.len() });
+    // What was found out about an entry must not be the reason to refuse it.
+    let content_bytes = bytes.len() - convert::entry::findings_bytes(entry);
+    if content_bytes > ENTRY_BYTES_MAX {
+        return Err(EncodeFault::TooLarge { bytes: content_bytes });
     }
     match convert::entry::decode(&bytes) {
         Ok(read) if read == *entry => Ok(bytes),

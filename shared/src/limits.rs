@@ -1,8 +1,10 @@
 //! Every limit of the API, with its unit last in the name. The messages of refusals name them.
 
+/// Bytes of the findings that an entry carries beside its content.
+pub const FINDINGS_BYTES_MAX: usize = 16 * 1024;
 /// Observations a report may carry.
 pub const REPORT_OBSERVATIONS_MAX: usize = 500;
-/// Encoded bytes of one entry of the log, and so of one report, unit, indicator or term.
+/// Encoded bytes of one entry of the log without its findings, and so of one report, unit, indicator or term.
 pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Units, or terms, in one request.
 pub const REQUEST_UNITS_MAX: usize = 10_000;

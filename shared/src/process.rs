@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Threads that still block when the service has ended are given that long.
-const LAST_MOMENT: Duration = Duration::from_secs(1);
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,7 @@
 //!
 //! Copies are cheap: they share everything that did not change, so that a reader keeps its own while the fold goes on.
 
-use std::{ops::Bound, sync::Arc};
+use std::{borrow::Cow, ops::Bound, sync::Arc};
 
 use jiff::civil::Date;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
@@ -81,7 +81,7 @@ impl Registry {
             self.alive_from.insert_mut(unit.id.clone(), day);
         }
         for name in names(&unit) {
-            let name = text::fold(name);
+            let name = text::fold(&name);
             let mut units = self.by_name.get(&name).cloned().unwrap_or_default();
             units.insert_mut(unit.id.clone());
             self.by_name.insert_mut(name, units);
@@ -183,7 +183,7 @@ impl Registry {
         let units = ids.into_iter().flat_map(|ids| ids.iter()).filter_map(|id| self.unit(id));
         let mut found: Vec<&Unit> = units.filter(|unit| on.is_none_or(|day| self.is_alive_on(&unit.id, day))).collect();
         let wanted = text::lower(name);
-        let differs = |unit: &Unit| names(unit).all(|name| text::lower(name) != wanted);
+        let differs = |unit: &Unit| names(unit).all(|name| text::lower(&name) != wanted);
         found.sort_by_cached_key(|unit| (differs(unit), std::cmp::Reverse(unit.level), unit.id.clone()));
         found
     }
@@ -202,9 +202,16 @@ impl Registry {
     }
 }
 
-/// What a unit is called: its name, and its name without its kind.
-fn names(unit: &Unit) -> impl Iterator<Item = &str> {
-    let without_kind = unit.name.strip_prefix(unit.kind.as_str()).map(str::trim_start);
-    let without_kind = without_kind.filter(|short| !short.is_empty() && !unit.kind.is_empty());
-    std::iter::once(unit.name.as_str()).chain(without_kind)
+/// What a unit is called: its name, with and without its kind.
+fn names(unit: &Unit) -> impl Iterator<Item = Cow<'_, str>> {
+    let (name, kind) = (unit.name.as_str(), unit.kind.as_str());
+    let begins_with_kind = name.split_at_checked(kind.len()).filter(|(start, rest)| {
+        !kind.is_empty() && text::lower(start) == text::lower(kind) && rest.starts_with(char::is_whitespace)
+    });
+    let other = match begins_with_kind {
+        Some((_, rest)) => Some(Cow::Borrowed(rest.trim_start())),
+        None if kind.is_empty() => None,
+        None => Some(Cow::Owned(format!("{kind} {name}"))),
+    };
+    std::iter::once(Cow::Borrowed(name)).chain(other)
 }

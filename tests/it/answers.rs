@@ -144,6 +144,30 @@ async fn what_was_reported_comes_back_as_it_went_in() {
     let mut expected = known;
     expected.sort_by(|a, b| a.id.cmp(&b.id));
     assert_eq!(listed, expected);
+    let (mut terms, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request =
+            proto::v1::ListTermsRequest { page_size: 4, page_token: page_token.clone(), ..Default::default() };
+        let page = registry.list_terms(request).await.unwrap().into_inner();
+        terms.extend(page.terms);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+        let other = proto::v1::ListTermsRequest {
+            unit: "district-171".into(),
+            page_token: page_token.clone(),
+            ..Default::default()
+        };
+        assert_eq!(crate::support::reason(&registry.list_terms(other).await.unwrap_err()), "INVALID_PAGE_TOKEN");
+    }
+    let mut expected = fixtures::terms().terms;
+    for term in expected.iter_mut().chain(&mut terms) {
+        // Not said means the Party.
+        term.organ = term.organ.max(1);
+    }
+    expected.sort_by_key(|term| (term.unit.clone(), term.organ, term.label.clone()));
+    assert_eq!(terms, expected);
     let query = proto::v1::QueryServiceGetUnitRequest { id: "district-171".into(), at_least_revision: None };
     let unit = pair.queries().get_unit(query).await.unwrap().into_inner().unit.unwrap();
     assert_eq!(unit.name, "Huyện Đại Từ");
@@ -241,6 +265,7 @@ async fn units_are_found_by_the_names_that_people_type() {
     assert_eq!(find("huyện đại từ").await[0], "district-171");
     assert!(find("Đắk Đoa").await.contains(&"district-626".to_owned()));
     assert_eq!(find("Nowhere at all").await, Vec::<String>::new());
+    assert_eq!(find("HUYỆN ĐẠI TỪ").await[0], "district-171");
     // With its accents typed, Đại Từ comes before whatever folds to the same.
     let hoa_binh = find("Hòa Bình").await;
     assert!(hoa_binh.len() > 2 && hoa_binh[0].starts_with("province-"), "{hoa_binh:?}");

@@ -229,6 +229,35 @@ async fn a_question_with_a_level_that_is_none() {
     assert_eq!(violations(&refused), [("units.level".to_owned(), "INVALID_ENUM_VALUE".to_owned())]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn five_faults_of_form_and_of_reference_are_named_in_one_answer() {
+    let (pair, revision) = world().await;
+    let ratio = proto::v1::observation::Ratio { numerator: Some(5), denominator: Some(4) };
+    let mut request = flag_report("nowhere", "t", true);
+    let report = request.report.as_mut().unwrap();
+    report.period = "2016-Q5".into();
+    report.observations = vec![
+        observation("unheard_of", Value::Count(1)),
+        observation("rate", Value::Percent("12,7".into())),
+        observation("members", Value::Ratio(ratio)),
+        observation("members", Value::Flag(true)),
+    ];
+    let refused = submit(&pair, request).await.unwrap_err();
+    let mut named = violations(&refused);
+    named.sort();
+    let expected = [
+        ("report.observations[0].indicator", "UNKNOWN_INDICATOR"),
+        ("report.observations[1].percent", "INVALID_DECIMAL"),
+        ("report.observations[2].ratio.numerator", "NUMERATOR_ABOVE_DENOMINATOR"),
+        ("report.observations[3]", "DUPLICATE_OBSERVATION"),
+        ("report.observations[3].flag", "WRONG_VALUE_KIND"),
+        ("report.period", "INVALID_PERIOD"),
+        ("report.unit", "UNKNOWN_UNIT"),
+    ];
+    assert_eq!(named, expected.map(|(path, reason)| (path.to_owned(), reason.to_owned())));
+    assert_nothing_stored(&pair, revision).await;
+}
+
 /// Sends bytes as they are.
 struct Raw;
 

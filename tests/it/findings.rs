@@ -164,6 +164,22 @@ async fn sources_that_disagree_name_each_other_until_one_of_them_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn published_shares_disagree_whenever_they_were_published() {
+    let pair = world().await;
+    let share = |title: &str, percent: &str, period: &str| {
+        let share = Observation { scope: Scope::Children.into(), ..observation(FLAG, Value::Percent(percent.into())) };
+        let mut request = report("d", title, period, vec![share]);
+        request.report.as_mut().unwrap().source.as_mut().unwrap().published_on = "2017-08-17".into();
+        request
+    };
+    submit(&pair, share("first", "90", "2010-01-01/2020-12-31")).await.unwrap();
+    let receipt = submit(&pair, share("second", "80", "2019")).await.unwrap();
+    assert!(receipt.findings.iter().any(|finding| finding.reason() == Reason::SourcesDisagree), "{receipt:?}");
+    let receipt = submit(&pair, share("third", "90.0", "2012")).await.unwrap();
+    assert_eq!(receipt.findings, [], "the same, printed in another way");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_period_that_ends_after_publication_is_worth_knowing() {
     let pair = world().await;
     let published = |basis| {

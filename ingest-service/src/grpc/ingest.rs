@@ -1,5 +1,6 @@
 use std::{ops::Bound, sync::Arc};
 
+use prost::Message;
 use proto::v1::{
     GetReportRequest, GetReportResponse, ListFindingsRequest, ListFindingsResponse, ListReportsRequest,
     ListReportsResponse, Report, SubmitReportRequest, SubmitReportResponse, WithdrawReportRequest,
@@ -9,6 +10,7 @@ use shared::{
     change::Entry,
     codec,
     convert::ingest as door,
+    limits::PAGE_BYTES_MAX,
     model::{
         fault::{Fault, Reason},
         finding::FindingRow,
@@ -77,7 +79,8 @@ impl IngestService for IngestHandlers {
 
 impl IngestHandlers {
     async fn submit(&self, request: &SubmitReportRequest) -> Result<SubmitReportResponse, Fault> {
-        let command = Box::new(door::submit(request)?);
+        let command = door::submit(request).map_err(|unreadable| self.submitter.refuse(*unreadable))?;
+        let command = Box::new(command);
         let receipt = self.submitter.submit(Work::Report(command)).await?;
         let revision = receipt_revision(&receipt);
         let report = match receipt {
@@ -106,7 +109,7 @@ impl IngestHandlers {
         let count = record.versions.len();
         let number = version.map_or(count, |version| version as usize);
         let version = number.checked_sub(1).and_then(|index| record.versions.get(index));
-        let version = *version.ok_or_else(|| not_found(format!("{name} has {count} versions")))?;
+        let (version, _) = *version.ok_or_else(|| not_found(format!("{name} has {count} versions")))?;
         let withdrawal = record.withdrawal_at(snapshot.revision);
         let mut reports = self.bodies(vec![(version, withdrawal)]).await?;
         reports.pop().ok_or_else(|| not_found(format!("there is no {name}")))
@@ -121,9 +124,11 @@ impl IngestHandlers {
         let cursor = page.cursor(self.log.store(), snapshot.revision)?;
         let after = ReportName(cursor.after.parse().unwrap_or(0));
         let reports = snapshot.reports.range((Bound::Excluded(after), Bound::Unbounded)).map(|(_, record)| record);
-        let wanted = reports.filter(|record| unit.as_ref().is_none_or(|unit| record.unit == *unit));
-        let versions = wanted
-            .filter_map(|record| Some((record.version_at(cursor.snapshot)?, record.withdrawal_at(cursor.snapshot))));
+        let versions = reports.filter_map(|record| {
+            let (version, about) = record.version_at(cursor.snapshot)?;
+            let is_wanted = unit.as_ref().is_none_or(|unit| unit == about);
+            is_wanted.then(|| (version, record.withdrawal_at(cursor.snapshot)))
+        });
         let reports = self.bodies(versions.take(page.rows + 1).collect()).await?;
         let number = |report: &Report| report.name.trim_start_matches("reports/").to_owned();
         let (reports, next_page_token) =
@@ -161,19 +166,25 @@ impl IngestHandlers {
         reports.pop().ok_or_else(|| Fault::new(Reason::DataCorrupt, format!("revision {revision} is missing")))
     }
 
-    /// Versions of reports at these revisions, each with the withdrawal at that revision if there is one.
+    /// Versions of reports at these revisions, each with the withdrawal at that revision if there is one; no more than a
+    /// page holds, and one that it does not.
     async fn bodies(&self, revisions: Vec<(Revision, Option<Revision>)>) -> Result<Vec<Report>, Fault> {
         let log = self.log.clone();
         let read = move || {
-            let bodies = revisions.into_iter().map(|(version, withdrawal)| {
+            let (mut reports, mut bytes) = (Vec::new(), 0);
+            for (version, withdrawal) in revisions {
                 let corrupt = || Fault::new(Reason::DataCorrupt, format!("revision {version} is no report"));
                 let mut report = door::report_of(&entry_at(&*log, version)?).ok_or_else(corrupt)?;
                 if let Some(withdrawal) = withdrawal {
                     report.withdrawal = door::withdrawal_of(&entry_at(&*log, withdrawal)?);
                 }
-                Ok(report)
-            });
-            bodies.collect()
+                bytes += report.encoded_len();
+                reports.push(report);
+                if bytes > PAGE_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(reports)
         };
         off_thread(read).await
     }

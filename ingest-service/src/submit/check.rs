@@ -1,19 +1,23 @@
 //! Which reports are accepted: what can be said of a report only with the registry beside it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rust_decimal::Decimal;
 use shared::{
     model::{
         fault::{Fault, Reason, Violations},
-        indicator::{Indicator, ValueKind},
+        finding::Finding,
+        ids::{IndicatorId, UnitId},
+        indicator::ValueKind,
         log::Revision,
         period::{Period, WrittenPeriod},
-        report::{Observation, ReportDraft, Scope, Value},
-        unit::Unit,
+        report::{Observation, ReadObservation, ReadReport, ReportDraft, Scope, Value},
+        unit::Organ,
     },
     registry::Registry,
 };
+
+use super::findings;
 
 /// What is known of a report that was checked against a registry.
 #[derive(Clone, Debug)]
@@ -22,6 +26,8 @@ pub(super) struct Checked {
     pub(super) registry: Revision,
     /// The period with the days of its term looked up.
     pub(super) period: Period,
+    /// What is odd about it.
+    pub(super) findings: Vec<Finding>,
 }
 
 impl Checked {
@@ -30,7 +36,9 @@ impl Checked {
     /// # Errors
     /// Every violation, each with its path.
     pub(super) fn now(registry: &Registry, draft: &ReportDraft) -> Result<Self, Fault> {
-        check_report(registry, draft).map(|period| Self { registry: registry.revision(), period })
+        let period = check_report(registry, draft)?;
+        let findings = findings::of_draft(registry, draft, &period);
+        Ok(Self { registry: registry.revision(), period, findings })
     }
 
     /// Whether it still says what a check against this registry would say.
@@ -45,72 +53,98 @@ impl Checked {
 /// Every violation, each with its path.
 fn check_report(registry: &Registry, draft: &ReportDraft) -> Result<Period, Fault> {
     let mut violations = Violations::default();
-    let unit = registry.unit(&draft.unit);
-    if unit.is_none() {
-        let message = format!("unit {} is not registered", draft.unit);
-        violations.add("report.unit", Reason::UnknownUnit, message);
-    }
-    let period = check_period(registry, unit, draft, &mut violations);
+    let period = check_subject(registry, Some(&draft.unit), draft.organ, Some(&draft.period), &mut violations);
     let mut cells = HashSet::new();
     for (index, observation) in draft.observations.iter().enumerate() {
-        let path = format!("report.observations[{index}]");
-        match registry.indicator(&observation.indicator) {
-            Some(indicator) => check_observation(&path, indicator, observation, &mut violations),
-            None => {
-                let message = format!("indicator {} is not defined", observation.indicator);
-                violations.add(format!("{path}.indicator"), Reason::UnknownIndicator, message);
-            }
-        }
-        if !cells.insert((&observation.indicator, &observation.by, observation.scope)) {
-            let message = "the same indicator, by and scope stand in this report before";
-            violations.add(path, Reason::DuplicateObservation, message);
+        let Observation { indicator, by, scope, value, .. } = observation;
+        check_observation(registry, index, indicator, by, *scope, Some(value), &mut violations);
+        if !cells.insert((indicator, by, scope)) {
+            add_duplicate(index, &mut violations);
         }
     }
     violations.finish(period)
 }
 
-fn check_period(
+/// What else is wrong with a report of which not everything can be read, beside what is wrong with its form.
+pub(super) fn check_readable(registry: &Registry, readable: &ReadReport, violations: &mut Violations) {
+    check_subject(registry, readable.unit.as_ref(), readable.organ, readable.period.as_ref(), violations);
+    let mut cells = HashSet::new();
+    for (index, observation) in readable.observations.iter().enumerate() {
+        let ReadObservation { indicator: Some(indicator), by, scope, value, .. } = observation else { continue };
+        check_observation(registry, index, indicator, by, *scope, value.as_ref(), violations);
+        if !cells.insert((indicator, by, scope)) {
+            add_duplicate(index, violations);
+        }
+    }
+}
+
+fn add_duplicate(index: usize, violations: &mut Violations) {
+    let message = "the same indicator, by and scope stand in this report before";
+    violations.add(format!("report.observations[{index}]"), Reason::DuplicateObservation, message);
+}
+
+fn check_subject(
     registry: &Registry,
-    unit: Option<&Unit>,
-    draft: &ReportDraft,
+    unit: Option<&UnitId>,
+    organ: Organ,
+    period: Option<&WrittenPeriod>,
     violations: &mut Violations,
 ) -> Option<Period> {
-    let unit = unit?;
-    let period = match &draft.period {
+    let id = unit?;
+    let Some(unit) = registry.unit(id) else {
+        violations.add("report.unit", Reason::UnknownUnit, format!("unit {id} is not registered"));
+        return None;
+    };
+    let period = match period? {
         WrittenPeriod::Days(period) => period.clone(),
-        WrittenPeriod::Term(label) => match registry.find_term(unit, draft.organ, label) {
+        WrittenPeriod::Term(label) => match registry.find_term(unit, organ, label) {
             Some(term) => Period::of_term(label, term.span()),
             None => {
-                let message = format!("neither {} nor a unit above it has a term {label} of this organ", unit.id);
+                let message = format!("neither {id} nor a unit above it has a term {label} of this organ");
                 violations.add("report.period", Reason::UnknownTerm, message);
                 return None;
             }
         },
     };
-    let lives_in_it = period.span().last_day.is_none_or(|last_day| registry.is_alive_on(&unit.id, last_day));
+    let lives_in_it = period.span().last_day.is_none_or(|last_day| registry.is_alive_on(id, last_day));
     if !lives_in_it {
-        let message = format!("{} lives on no day of {}", unit.id, period.written());
+        let message = format!("{id} lives on no day of {}", period.written());
         violations.add("report.period", Reason::UnitNotAlive, message);
     }
     Some(period)
 }
 
-fn check_observation(path: &str, indicator: &Indicator, observation: &Observation, violations: &mut Violations) {
-    if let Err(expected) = check_kind(indicator.value_kind, observation.scope, &observation.value) {
-        let message = format!("{} takes {expected}, not {}", indicator.id, observation.value.field());
-        violations.add(format!("{path}.{}", observation.value.field()), Reason::WrongValueKind, message);
+fn check_observation(
+    registry: &Registry,
+    index: usize,
+    id: &IndicatorId,
+    by: &BTreeMap<IndicatorId, IndicatorId>,
+    scope: Scope,
+    value: Option<&Value>,
+    violations: &mut Violations,
+) {
+    let path = format!("report.observations[{index}]");
+    let Some(indicator) = registry.indicator(id) else {
+        violations.add(format!("{path}.indicator"), Reason::UnknownIndicator, format!("indicator {id} is not defined"));
+        return;
+    };
+    if let Some(value) = value {
+        if let Err(expected) = check_kind(indicator.value_kind, scope, value) {
+            let message = format!("{id} takes {expected}, not {}", value.field());
+            violations.add(format!("{path}.{}", value.field()), Reason::WrongValueKind, message);
+        }
+        if let (ValueKind::Flag, Value::Percent(percent)) = (indicator.value_kind, value)
+            && (*percent < Decimal::ZERO || *percent > Decimal::ONE_HUNDRED)
+        {
+            let message = "a share of units lies between 0 and 100";
+            violations.add(format!("{path}.percent"), Reason::PercentOutOfRange, message);
+        }
     }
-    if let (ValueKind::Flag, Value::Percent(percent)) = (indicator.value_kind, &observation.value)
-        && (*percent < Decimal::ZERO || *percent > Decimal::ONE_HUNDRED)
-    {
-        let message = "a share of units lies between 0 and 100";
-        violations.add(format!("{path}.percent"), Reason::PercentOutOfRange, message);
-    }
-    for (dimension, code) in &observation.by {
+    for (dimension, code) in by {
         let path = || format!("{path}.by[{:?}]", dimension.as_str());
         match indicator.dimension(dimension) {
             None => {
-                let message = format!("{} has no dimension {dimension}", indicator.id);
+                let message = format!("{id} has no dimension {dimension}");
                 violations.add(path(), Reason::UnknownDimension, message);
             }
             Some(known) if known.closed && !known.codes.contains(code) => {

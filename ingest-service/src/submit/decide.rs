@@ -10,6 +10,7 @@ use shared::{
         finding::Finding,
         ids::{ReportName, UnitId},
         log::{RequestKey, Revision},
+        period::Period,
         report::Report,
     },
 };
@@ -88,9 +89,16 @@ pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Re
             new.into_iter().map(Change::TermDefined).map(plain).collect()
         }
         Work::Report(command) => {
-            let report = next_version(state, &command.content, checked)?;
-            let findings = findings::of_report(registry, &report, state.said_of(&report.unit).iter());
-            vec![(Change::ReportSubmitted(Box::new(report)), findings)]
+            let checked = match checked {
+                Some(checked) if checked.holds_for(registry) => checked,
+                _ => Checked::now(registry, &command.content.draft)?,
+            };
+            let report = next_version(state, &command.content, checked.period)?;
+            let mut findings = checked.findings;
+            if let Some(said) = state.said_of(&report.unit) {
+                findings.extend(findings::of_others(registry, &report, said));
+            }
+            vec![(Change::ReportSubmitted(Box::new(report)), findings::bounded(findings))]
         }
         Work::Withdrawal(command) => vec![plain(withdrawal(state, &command.content)?)],
     };
@@ -117,12 +125,8 @@ fn earlier(state: &State, request: Option<RequestKey>) -> Result<Option<Revision
 }
 
 /// The report as its next version will be stored.
-fn next_version(state: &State, submit: &SubmitRequest, checked: Option<Checked>) -> Result<Report, Fault> {
+fn next_version(state: &State, submit: &SubmitRequest, period: Period) -> Result<Report, Fault> {
     let draft = &submit.draft;
-    let period = match checked {
-        Some(checked) if checked.holds_for(state.registry()) => checked.period,
-        _ => Checked::now(state.registry(), draft)?.period,
-    };
     let same = state.name_of(&identity(&draft.unit, draft.organ, &draft.form, period.written(), &draft.source));
     let known = match (draft.name, same) {
         (None, same) => same,

@@ -4,10 +4,11 @@ mod sources;
 mod stated;
 
 use shared::{
+    limits::FINDINGS_BYTES_MAX,
     model::{
         finding::{Finding, FindingReason, Severity},
-        log::Revision,
-        report::Report,
+        period::Period,
+        report::{Report, ReportDraft},
         text,
         unit::Unit,
     },
@@ -16,20 +17,44 @@ use shared::{
 
 pub(super) use sources::Said;
 
-/// Every finding about a report, given what the reports that count say about the same unit.
-pub(super) fn of_report<'a>(
-    registry: &Registry,
-    report: &Report,
-    others: impl Iterator<Item = &'a Said> + Clone,
-) -> Vec<Finding> {
-    let mut findings = stated::check(registry, &report.observations);
-    findings.extend(sources::check(&Said::of(registry, report, Revision::ZERO), others));
-    findings.extend(ends_after_publication(report));
-    findings.extend(mixed_scripts("report.source.title", &report.source.title));
-    findings.extend(mixed_scripts("report.note", &report.note));
-    for (index, observation) in report.observations.iter().enumerate() {
+/// What the report itself and the registry tell: everything but other reports.
+pub(super) fn of_draft(registry: &Registry, draft: &ReportDraft, period: &Period) -> Vec<Finding> {
+    let mut findings = stated::check(registry, &draft.observations);
+    findings.extend(ends_after_publication(draft, period));
+    findings.extend(mixed_scripts("report.source.title", &draft.source.title));
+    findings.extend(mixed_scripts("report.note", &draft.note));
+    for (index, observation) in draft.observations.iter().enumerate() {
         findings.extend(mixed_scripts(&format!("report.observations[{index}].note"), &observation.note));
     }
+    findings
+}
+
+/// What other reports that count about the same unit tell.
+pub(super) fn of_others(registry: &Registry, report: &Report, said: &Said) -> Vec<Finding> {
+    sources::check(registry, report, said)
+}
+
+/// No more findings than an entry has room for: warnings before the rest, and a last one that counts what is left out.
+pub(super) fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let bytes = |finding: &Finding| 64 + finding.path.len() + finding.message.len() + 40 * finding.others.len();
+    let total: usize = findings.iter().map(bytes).sum();
+    if total <= FINDINGS_BYTES_MAX {
+        return findings;
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    let mut room = FINDINGS_BYTES_MAX;
+    let fits = findings.iter().take_while(|finding| {
+        let fits = bytes(finding) <= room;
+        room = room.saturating_sub(bytes(finding));
+        fits
+    });
+    let kept = fits.count();
+    let left_out = findings.split_off(kept);
+    let message = format!("and {} more findings that are not listed", left_out.len());
+    findings.push(Finding {
+        severity: left_out.first().map_or(Severity::Info, |finding| finding.severity),
+        ..info(FindingReason::MoreFindings, "report", message)
+    });
     findings
 }
 
@@ -39,15 +64,15 @@ pub(super) fn of_unit(unit: &Unit, index: usize) -> Vec<Finding> {
 }
 
 /// A figure of what has happened cannot be about days that were still to come. Projections and plans can.
-fn ends_after_publication(report: &Report) -> Option<Finding> {
-    let published_on = report.source.published_on?;
-    let last_day = report.period.span().last_day;
-    let looks_back = report.observations.iter().any(|observation| !observation.basis.looks_ahead());
+fn ends_after_publication(draft: &ReportDraft, period: &Period) -> Option<Finding> {
+    let published_on = draft.source.published_on?;
+    let last_day = period.span().last_day;
+    let looks_back = draft.observations.iter().any(|observation| !observation.basis.looks_ahead());
     if !looks_back || last_day.is_some_and(|last_day| last_day <= published_on) {
         return None;
     }
     let end = last_day.map_or_else(|| "is open".to_owned(), |last_day| format!("ends on {last_day}"));
-    let message = format!("{} {end}, the report was published on {published_on}", report.period.written());
+    let message = format!("{} {end}, the report was published on {published_on}", period.written());
     Some(info(FindingReason::PeriodEndsAfterPublication, "report.period", message))
 }
 

@@ -37,12 +37,10 @@ pub struct Snapshot {
 }
 
 /// Where the versions of a report are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ReportRecord {
-    /// Unit of its newest version.
-    pub unit: UnitId,
-    /// Revisions of its versions, oldest first.
-    pub versions: VectorSync<Revision>,
+    /// Revisions of its versions, each with the unit that it is about, oldest first.
+    pub versions: VectorSync<(Revision, UnitId)>,
     /// Revisions at which it was withdrawn, oldest first.
     withdrawals: VectorSync<Revision>,
 }
@@ -57,23 +55,31 @@ struct Found {
 impl ReportRecord {
     /// Revision of its newest version, or of its withdrawal if that is newer.
     pub fn newest_change(&self) -> Revision {
-        self.versions.last().copied().max(self.withdrawals.last().copied()).unwrap_or(Revision::ZERO)
+        let version = self.versions.last().map(|(version, _)| *version);
+        version.max(self.withdrawals.last().copied()).unwrap_or(Revision::ZERO)
     }
 
-    /// Revision of the version that was the newest at that revision; none if the report came later.
-    pub fn version_at(&self, snapshot: Revision) -> Option<Revision> {
-        self.versions.iter().rev().copied().find(|version| *version <= snapshot)
+    /// The version that was the newest at that revision, and its unit; none if the report came later.
+    pub fn version_at(&self, snapshot: Revision) -> Option<(Revision, &UnitId)> {
+        let newest = self.versions.iter().rev().find(|(version, _)| *version <= snapshot);
+        newest.map(|(version, unit)| (*version, unit))
+    }
+
+    /// Unit of its newest version.
+    fn unit(&self) -> Option<&UnitId> {
+        self.versions.last().map(|(_, unit)| unit)
     }
 
     /// Revision of the withdrawal that held at that revision; none if the report counted.
     pub fn withdrawal_at(&self, snapshot: Revision) -> Option<Revision> {
         let withdrawal = self.withdrawals.iter().rev().copied().find(|withdrawal| *withdrawal <= snapshot);
-        withdrawal.filter(|withdrawal| Some(*withdrawal) > self.version_at(snapshot))
+        let version = self.version_at(snapshot).map(|(version, _)| version);
+        withdrawal.filter(|withdrawal| Some(*withdrawal) > version)
     }
 
     /// Whether that version counted at that revision.
     fn counts_at(&self, version: Revision, snapshot: Revision) -> bool {
-        self.version_at(snapshot) == Some(version) && self.withdrawal_at(snapshot).is_none()
+        self.version_at(snapshot).is_some_and(|(newest, _)| newest == version) && self.withdrawal_at(snapshot).is_none()
     }
 }
 
@@ -111,7 +117,7 @@ pub(super) struct State {
     name_by_identity: HashMap<Identity, ReportName>,
     identity_by_name: HashMap<ReportName, Identity>,
     /// What the reports that count say, by their unit.
-    said_of: HashMap<UnitId, Vec<Said>>,
+    said_of: HashMap<UnitId, Said>,
     requests: HashMap<Uuid, ([u8; 16], Revision)>,
     request_order: VecDeque<Uuid>,
 }
@@ -143,18 +149,13 @@ impl State {
         }
         self.name_by_identity.insert(identity, report.name);
         self.silence(report.name);
-        let said = Said::of(self.registry(), report, revision);
-        self.said_of.entry(report.unit.clone()).or_default().push(said);
+        let said = self.said_of.entry(report.unit.clone()).or_default();
+        said.put(&self.durable_when_published.registry, report, revision);
 
         let Snapshot { reports, findings: found, .. } = &mut self.durable_when_published;
         let before = reports.get(&report.name).cloned();
-        let mut record = before.unwrap_or_else(|| ReportRecord {
-            unit: report.unit.clone(),
-            versions: VectorSync::new_sync(),
-            withdrawals: VectorSync::new_sync(),
-        });
-        record.unit = report.unit.clone();
-        record.versions.push_back_mut(revision);
+        let mut record = before.unwrap_or_default();
+        record.versions.push_back_mut((revision, report.unit.clone()));
         reports.insert_mut(report.name, record);
         if !findings.is_empty() {
             let findings = findings.to_vec();
@@ -174,8 +175,8 @@ impl State {
     /// What a report has said so far no longer counts.
     fn silence(&mut self, name: ReportName) {
         let record = self.durable_when_published.reports.get(&name);
-        if let Some(said) = record.and_then(|record| self.said_of.get_mut(&record.unit)) {
-            said.retain(|said| said.name != name);
+        if let Some(said) = record.and_then(|record| record.unit().and_then(|unit| self.said_of.get_mut(unit))) {
+            said.remove(name);
         }
     }
 
@@ -215,8 +216,8 @@ impl State {
     }
 
     /// What the reports that count say about a unit.
-    pub(super) fn said_of(&self, unit: &UnitId) -> &[Said] {
-        self.said_of.get(unit).map_or(&[], Vec::as_slice)
+    pub(super) fn said_of(&self, unit: &UnitId) -> Option<&Said> {
+        self.said_of.get(unit)
     }
 
     /// The report whose newest version identifies itself so.

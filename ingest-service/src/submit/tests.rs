@@ -200,7 +200,8 @@ async fn a_request_that_changed_nothing_keeps_its_receipt_too() {
 async fn blanks_are_no_source() {
     let mut blank = request(" ", true);
     blank.report.as_mut().unwrap().source.as_mut().unwrap().uri = "\u{a0}".to_owned();
-    assert_eq!(ingest::submit(&blank).unwrap_err().violations[0].path, "report.source");
+    let refused = ingest::submit(&blank).unwrap_err().violations.into_fault();
+    assert_eq!(refused.violations[0].path, "report.source");
 }
 
 #[tokio::test]
@@ -212,4 +213,85 @@ async fn a_full_disk_is_answered_and_writing_goes_on_when_there_is_space() {
     assert_eq!(fixture.log.tail(), before);
     fixture.log.set_full(false);
     fixture.submit(&request("a", true)).await.unwrap();
+}
+
+#[tokio::test]
+async fn huge_counts_are_no_reason_to_stop() {
+    let fixture = fixture().await;
+    let dimension = proto::v1::indicator::Dimension { id: "rating".to_owned(), ..Default::default() };
+    let rated = proto::v1::Indicator {
+        id: "rated".to_owned(),
+        names: [("en".to_owned(), "Rated".to_owned())].into(),
+        value_kind: proto::v1::indicator::ValueKind::Count.into(),
+        temporality: proto::v1::indicator::Temporality::Flow.into(),
+        roll_up: proto::v1::indicator::RollUp::Sum.into(),
+        dimensions: vec![dimension],
+        ..Default::default()
+    };
+    let define = proto::v1::DefineIndicatorsRequest { indicators: vec![rated], ..Default::default() };
+    let define = shared::convert::registry::define_indicators(&define).unwrap();
+    fixture.submitter.submit(Work::Indicators(define)).await.unwrap();
+    let count = |count| proto::v1::Observation {
+        indicator: "rated".to_owned(),
+        value: Some(proto::v1::observation::Value::Count(count)),
+        ..Default::default()
+    };
+    let part = proto::v1::Observation {
+        by: [("rating".to_owned(), "x".to_owned())].into(),
+        stated_percent: "1.0000000".to_owned(),
+        ..count(i64::MAX)
+    };
+    let mut huge = request("huge", true);
+    huge.report.as_mut().unwrap().observations = vec![part, count(1)];
+    let Receipt::Written { findings, .. } = fixture.submit(&huge).await.unwrap() else { panic!("not written") };
+    assert_eq!(findings.len(), 1);
+}
+
+#[tokio::test]
+async fn no_number_of_findings_makes_a_report_too_large() {
+    let fixture = fixture().await;
+    let kinds = |index: usize| proto::v1::Indicator {
+        id: format!("flag_{index}"),
+        names: [("en".to_owned(), "Flag".to_owned())].into(),
+        value_kind: proto::v1::indicator::ValueKind::Flag.into(),
+        temporality: proto::v1::indicator::Temporality::State.into(),
+        roll_up: proto::v1::indicator::RollUp::ShareOfUnits.into(),
+        ..Default::default()
+    };
+    let define = proto::v1::DefineIndicatorsRequest { indicators: (0..500).map(kinds).collect(), ..Default::default() };
+    let define = shared::convert::registry::define_indicators(&define).unwrap();
+    fixture.submitter.submit(Work::Indicators(define)).await.unwrap();
+    let flags = |title: &str, flag| {
+        let mut request = request(title, flag);
+        let observation = |index: usize| proto::v1::Observation {
+            indicator: format!("flag_{index}"),
+            note: "n".repeat(90),
+            value: Some(proto::v1::observation::Value::Flag(flag)),
+            ..Default::default()
+        };
+        request.report.as_mut().unwrap().observations = (0..500).map(observation).collect();
+        request
+    };
+    for title in ["a", "b", "c"] {
+        fixture.submit(&flags(title, true)).await.unwrap();
+    }
+    let Receipt::Written { findings, .. } = fixture.submit(&flags("d", false)).await.unwrap() else {
+        panic!("not written")
+    };
+    assert!(findings.len() > 50 && findings.len() < 500, "{}", findings.len());
+    let last = findings.last().unwrap();
+    assert_eq!(last.message, format!("and {} more findings that are not listed", 500 - (findings.len() - 1)));
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_only_what_would_be_written() {
+    let fixture = fixture().await;
+    let mut first = request("a", true);
+    first.request_id = "0192d0c2-0000-7000-8000-000000000003".to_owned();
+    fixture.submit(&first).await.unwrap();
+    fixture.log.set_full(true);
+    assert!(matches!(fixture.submit(&first).await, Ok(Receipt::There(_))), "it is on disk, and the caller hears so");
+    let dry = proto::v1::SubmitReportRequest { validate_only: true, ..request("b", true) };
+    assert!(matches!(fixture.submit(&dry).await, Ok(Receipt::Valid { .. })));
+    assert_eq!(fixture.submit(&request("b", true)).await.unwrap_err().reason, Reason::DiskFull);
 }

@@ -40,6 +40,12 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
     entry.encode_to_vec()
 }
 
+/// How many of the bytes of an entry are its findings.
+pub fn findings_bytes(entry: &Entry) -> usize {
+    let findings = entry.findings.iter().map(finding::write);
+    v1::Entry { findings: findings.collect(), ..Default::default() }.encoded_len()
+}
+
 /// The entry of these bytes.
 ///
 /// # Errors

@@ -70,7 +70,8 @@ wire!(
         StatedPercentsSum,
         SourcesDisagree,
         PeriodEndsAfterPublication,
-        MixedScripts
+        MixedScripts,
+        MoreFindings
     ]
 );
 wire!(Hypothesis, finding::Hypothesis, [DecimalPointMoved, RoundingOnly, Swapped]);

@@ -8,33 +8,46 @@ use crate::{
     limits::NOTE_CHARS_MAX,
     model::{
         command::{Command, FindingFilter, SubmitRequest, WithdrawRequest},
-        fault::{Fault, Reason},
+        fault::{Fault, Reason, Violations},
         finding::FindingRow,
         ids::{ReportName, UnitId},
         log::Revision,
+        report::ReadReport,
     },
     page::PageRequest,
 };
 
+/// A submission of which not everything can be read.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// What is wrong with its form; not empty.
+    pub violations: Violations,
+    /// What can be read, so that the registry can say what else is wrong; none if there is no report at all.
+    pub report: Option<ReadReport>,
+}
+
 /// SubmitReport.
 ///
 /// # Errors
-/// Every fault of form.
-pub fn submit(request: &v1::SubmitReportRequest) -> Result<Command<SubmitRequest>, Fault> {
+/// Every fault of form, with what can be read in spite of them.
+pub fn submit(request: &v1::SubmitReportRequest) -> Result<Command<SubmitRequest>, Box<Unreadable>> {
     let mut door = Door::default();
     let expected_revision = read_expected(&mut door, request.expected_revision);
-    let draft = match &request.report {
-        Some(report) => report::read_draft(&mut door, report),
-        None => {
-            door.missing("report", "is required");
-            None
-        }
-    };
+    let report = request.report.as_ref().map(|report| report::read_submitted(&mut door, report));
+    if report.is_none() {
+        door.missing("report", "is required");
+    }
     // expected_revision is a condition, not content: a retry may come with what the first try has changed.
+    let draft = report.clone().filter(|_| door.violations.is_empty()).and_then(ReadReport::complete);
     let key = door.request_key(&request.request_id, || digest("SubmitReport", draft.iter().map(report::write_draft)));
-    let validate_only = request.validate_only;
-    let content = draft.map(|draft| SubmitRequest { expected_revision, draft });
-    door.finish(content.map(|content| Command { request: key, validate_only, content }))
+    let violations = door.violations;
+    match draft {
+        Some(draft) if violations.is_empty() => {
+            let content = SubmitRequest { expected_revision, draft };
+            Ok(Command { request: key, validate_only: request.validate_only, content })
+        }
+        _ => Err(Box::new(Unreadable { violations, report })),
+    }
 }
 
 /// The report and the version that GetReport names; no version: the newest.

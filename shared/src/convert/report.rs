@@ -12,7 +12,10 @@ use crate::{
         fault::{Reason, quote},
         ids::IndicatorId,
         period::{Period, Span, WrittenPeriod},
-        report::{Missing, Observation, Qualifier, Ratio, RatioFault, Report, ReportDraft, Source, Value},
+        report::{
+            Missing, Observation, Qualifier, Ratio, RatioFault, ReadObservation, ReadReport, Report, ReportDraft,
+            Source, Value,
+        },
     },
 };
 
@@ -22,7 +25,8 @@ pub(super) fn read(door: &mut Door, report: &v1::Report) -> Option<Report> {
     let version = u32::try_from(report.version).map_err(|_| door.missing("report.version", "is required")).ok();
     let first_day = door.day("report.period_start_on", &report.period_start_on);
     let last_day = door.day("report.period_end_on", &report.period_end_on);
-    let ReportDraft { unit, organ, period, form, source, observations, note, .. } = read_draft(door, report)?;
+    let ReportDraft { unit, organ, period, form, source, observations, note, .. } =
+        read_submitted(door, report).complete()?;
     let period = match period {
         WrittenPeriod::Days(period) => period,
         WrittenPeriod::Term(label) => Period::of_term(&label, Span { first_day, last_day }),
@@ -30,8 +34,8 @@ pub(super) fn read(door: &mut Door, report: &v1::Report) -> Option<Report> {
     Some(Report { name: name?, version: version?, unit, organ, period, form, source, observations, note })
 }
 
-/// A report as submitted.
-pub(super) fn read_draft(door: &mut Door, report: &v1::Report) -> Option<ReportDraft> {
+/// A report as submitted, as far as it can be read.
+pub(super) fn read_submitted(door: &mut Door, report: &v1::Report) -> ReadReport {
     let name = door.optional("report.name", &report.name, Reason::InvalidId);
     let period: Option<WrittenPeriod> = door.required("report.period", &report.period, Reason::InvalidPeriod);
     let unit = door.unit_id("report.unit", &report.unit);
@@ -49,9 +53,9 @@ pub(super) fn read_draft(door: &mut Door, report: &v1::Report) -> Option<ReportD
     }
     let mut observations = Vec::new();
     for (index, observation) in report.observations.iter().enumerate().filter(|_| are_few) {
-        observations.extend(read_observation(door, &format!("report.observations[{index}]"), observation));
+        observations.push(read_observation(door, &format!("report.observations[{index}]"), observation));
     }
-    Some(ReportDraft { name, unit: unit?, organ, period: period?, form, source, observations, note })
+    ReadReport { name, unit, organ, period, form, source, observations, note }
 }
 
 fn read_source(door: &mut Door, source: Option<&v1::Source>) -> Source {
@@ -77,7 +81,7 @@ fn read_source(door: &mut Door, source: Option<&v1::Source>) -> Source {
     }
 }
 
-fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) -> Option<Observation> {
+fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) -> ReadObservation {
     let indicator = door.indicator_id(&format!("{path}.indicator"), &observation.indicator);
     let mut by = std::collections::BTreeMap::new();
     let are_few = door.allows(&format!("{path}.by"), observation.by.len(), DIMENSIONS_MAX);
@@ -109,7 +113,7 @@ fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) 
     if qualifier != Qualifier::Exact && matches!(value, Some(Value::Flag(_) | Value::Missing(_))) {
         door.add(&format!("{path}.qualifier"), Reason::QualifierNotAllowed, "bounds a number; here is none");
     }
-    Some(Observation { indicator: indicator?, by, scope, value: value?, qualifier, basis, stated_percent, note })
+    ReadObservation { indicator, by, scope, value, qualifier, basis, stated_percent, note }
 }
 
 fn read_value(door: &mut Door, path: &str, value: Option<&Wired>) -> Option<Value> {

@@ -148,21 +148,29 @@ impl Violations {
         self.kept.len() + self.unlisted
     }
 
-    /// Nothing if none was noted, else the fault with all of them. Its reason is theirs where they agree.
+    /// Nothing if none was noted, else the fault with all of them.
     ///
     /// # Errors
     /// The fault.
     pub fn into_result(self) -> Result<(), Fault> {
+        if self.is_empty() { Ok(()) } else { Err(self.into_fault()) }
+    }
+
+    /// The fault with all of them. Its reason is theirs where they agree.
+    ///
+    /// # Panics
+    /// If none was noted.
+    pub fn into_fault(self) -> Fault {
         let count = self.len();
         let Self { kept, unlisted } = self;
-        let Some(first) = kept.first() else { return Ok(()) };
+        let first = kept.first().expect("a refusal has a violation");
         let reason =
             if kept.iter().all(|v| v.reason == first.reason) { first.reason } else { Reason::SeveralViolations };
         let message = match count {
             1 => format!("{}: {}", first.path, first.message),
             count => format!("{count} violations, the first at {}: {}", first.path, first.message),
         };
-        Err(Fault { reason, message, violations: kept, unlisted, metadata: Vec::new() })
+        Fault { reason, message, violations: kept, unlisted, metadata: Vec::new() }
     }
 
     /// The value if no violation was noted and there is one, else the fault.

@@ -29,6 +29,8 @@ pub enum FindingReason {
     PeriodEndsAfterPublication,
     /// A text mixes scripts, so that it may look like another one.
     MixedScripts,
+    /// There is more than an entry has room for.
+    MoreFindings,
 }
 
 /// What may have happened.

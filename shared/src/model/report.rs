@@ -233,6 +233,65 @@ pub struct ReportDraft {
     pub note: String,
 }
 
+/// An observation as far as it can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadObservation {
+    /// The indicator, if it is an id.
+    pub indicator: Option<IndicatorId>,
+    /// Code by dimension, as far as they are ids.
+    pub by: BTreeMap<IndicatorId, IndicatorId>,
+    /// Whose figure it is.
+    pub scope: Scope,
+    /// What was reported, if it is a value.
+    pub value: Option<Value>,
+    /// How the number bounds the value.
+    pub qualifier: Qualifier,
+    /// What the value rests on.
+    pub basis: Basis,
+    /// The percentage printed beside the counts.
+    pub stated_percent: Option<Decimal>,
+    /// Remark; may be empty.
+    pub note: String,
+}
+
+impl ReadObservation {
+    /// The observation, if all of it could be read.
+    pub fn complete(self) -> Option<Observation> {
+        let Self { indicator, by, scope, value, qualifier, basis, stated_percent, note } = self;
+        Some(Observation { indicator: indicator?, by, scope, value: value?, qualifier, basis, stated_percent, note })
+    }
+}
+
+/// A submitted report as far as it can be read; what cannot be read is a violation of form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadReport {
+    /// The report of which this is a new version, if the caller says so.
+    pub name: Option<ReportName>,
+    /// The unit that it is about, if it is an id.
+    pub unit: Option<UnitId>,
+    /// Who issued it.
+    pub organ: Organ,
+    /// The period as written, if it is one.
+    pub period: Option<WrittenPeriod>,
+    /// The form; may be empty.
+    pub form: String,
+    /// Where it was published.
+    pub source: Source,
+    /// Every observation, in its place.
+    pub observations: Vec<ReadObservation>,
+    /// Remark; may be empty.
+    pub note: String,
+}
+
+impl ReadReport {
+    /// The report, if all of it could be read.
+    pub fn complete(self) -> Option<ReportDraft> {
+        let Self { name, unit, organ, period, form, source, observations, note } = self;
+        let observations = observations.into_iter().map(ReadObservation::complete).collect::<Option<Vec<_>>>()?;
+        Some(ReportDraft { name, unit: unit?, organ, period: period?, form, source, observations, note })
+    }
+}
+
 /// A version of a report as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {

@@ -9,7 +9,7 @@
 
 use shared::{
     codec::{Record, next_link},
-    limits::ENTRY_BYTES_MAX,
+    limits::{ENTRY_BYTES_MAX, FINDINGS_BYTES_MAX},
     model::log::{ChainHash, Link, Revision},
 };
 
@@ -23,7 +23,8 @@ const HASH_LEN: usize = 32;
 const LENGTH_LEN: usize = 4;
 const CRC_LEN: usize = 4;
 
-const _: () = assert!(1 + HASH_LEN + LENGTH_LEN + HASH_LEN + ENTRY_BYTES_MAX + CRC_LEN <= VALUE_BYTES_MAX);
+const _: () =
+    assert!(1 + HASH_LEN + LENGTH_LEN + HASH_LEN + ENTRY_BYTES_MAX + FINDINGS_BYTES_MAX + CRC_LEN <= VALUE_BYTES_MAX);
 
 /// Consecutive entries as they were stored together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +93,7 @@ pub(super) fn write(previous: &Link, records: &[Record]) -> Vec<u8> {
     value.push(FORMAT_VERSION);
     value.extend_from_slice(&previous.chain_hash.0);
     for record in records {
-        let length = u32::try_from(record.entry.len()).expect("an entry has at most 64 KiB");
+        let length = u32::try_from(record.entry.len()).expect("an entry has at most 80 KiB");
         value.extend_from_slice(&length.to_be_bytes());
         value.extend_from_slice(&record.link.chain_hash.0);
         value.extend_from_slice(&record.entry);

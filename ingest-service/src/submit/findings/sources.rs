@@ -7,9 +7,11 @@
 //! Of every report that counts, the state keeps what decides this and nothing else: [`Said`]. Equal hashes stand for equal
 //! things; 64 bits make that as good as certain for the few reports about one unit.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
-use jiff::civil::Date;
 use rust_decimal::Decimal;
 use shared::{
     model::{
@@ -18,7 +20,7 @@ use shared::{
         indicator::{Temporality, ValueKind},
         log::Revision,
         period::Span,
-        report::{Observation, Report, Scale, Value},
+        report::{Observation, Report, Scale, Scope, Value},
     },
     registry::Registry,
 };
@@ -26,87 +28,92 @@ use shared::{
 /// Other reports that a finding names; further ones are counted.
 const OTHERS_NAMED_MAX: usize = 10;
 
-/// What a version of a report says, as far as others can disagree with it.
-#[derive(Clone, Debug)]
-pub(in crate::submit) struct Said {
-    /// The report.
-    pub(in crate::submit) name: ReportName,
-    version: Revision,
-    span: Span,
-    published_on: Option<Date>,
-    /// In the order of its observations.
-    cells: Box<[Cell]>,
-}
-
+/// What a version of a report says about one thing, as far as others can disagree with it.
 #[derive(Clone, Copy, Debug)]
-struct Cell {
-    /// Indicator, `by` and scope; of a FLOW the days, too.
-    id: u64,
+struct Claim {
+    report: ReportName,
+    version: Revision,
     /// What is said, however it is printed.
     value: u64,
-    /// It does not speak of days after the publication.
-    ends_at_publication: bool,
+    /// The days that it speaks of.
+    days: Span,
+}
+
+/// What the reports that count say about one unit, by indicator, `by` and scope; of a FLOW by the days, too.
+#[derive(Clone, Debug, Default)]
+pub(in crate::submit) struct Said {
+    claims: HashMap<u64, Vec<Claim>>,
+    cells_of: HashMap<ReportName, Box<[u64]>>,
 }
 
 impl Said {
-    /// What a version says.
-    pub(in crate::submit) fn of(registry: &Registry, report: &Report, version: Revision) -> Self {
-        let span = report.period.span();
-        let cell = |observation: &Observation| {
-            let indicator = registry.indicator(&observation.indicator);
-            let flow_days = indicator.filter(|i| i.temporality == Temporality::Flow).map(|_| span);
-            let is_flag = indicator.is_some_and(|indicator| indicator.value_kind == ValueKind::Flag);
-            Cell {
-                id: hash_of((&observation.indicator, &observation.by, observation.scope, flow_days)),
-                value: hash_value(observation),
-                ends_at_publication: is_flag && !observation.basis.looks_ahead(),
+    /// Takes in a version of a report, in place of what it said before.
+    pub(in crate::submit) fn put(&mut self, registry: &Registry, report: &Report, version: Revision) {
+        self.remove(report.name);
+        let claims: Vec<(u64, Claim)> =
+            report.observations.iter().filter_map(|o| claim(registry, report, version, o)).collect();
+        self.cells_of.insert(report.name, claims.iter().map(|(cell, _)| *cell).collect());
+        for (cell, claim) in claims {
+            self.claims.entry(cell).or_default().push(claim);
+        }
+    }
+
+    /// What a report has said no longer counts.
+    pub(in crate::submit) fn remove(&mut self, report: ReportName) {
+        for cell in self.cells_of.remove(&report).into_iter().flatten() {
+            if let Some(claims) = self.claims.get_mut(&cell) {
+                claims.retain(|claim| claim.report != report);
             }
-        };
-        let cells = report.observations.iter().map(cell).collect();
-        Self { name: report.name, version, span, published_on: report.source.published_on, cells }
-    }
-
-    /// The days that one of its cells speaks of; none if it was published before them.
-    fn days(&self, cell: &Cell) -> Option<Span> {
-        let cut = self.published_on.filter(|_| cell.ends_at_publication);
-        let last_day = match (self.span.last_day, cut) {
-            (Some(last_day), Some(cut)) => Some(last_day.min(cut)),
-            (last_day, cut) => last_day.or(cut),
-        };
-        let is_empty = matches!((self.span.first_day, last_day), (Some(first), Some(last)) if last < first);
-        (!is_empty).then_some(Span { last_day, ..self.span })
-    }
-
-    fn disagrees(&self, cell: &Cell, other: &Self) -> bool {
-        let Some(days) = self.days(cell) else { return false };
-        other.cells.iter().any(|theirs| {
-            theirs.id == cell.id
-                && theirs.value != cell.value
-                && other.days(theirs).is_some_and(|their_days| days.overlaps(&their_days))
-        })
+        }
     }
 }
 
-/// One finding for each observation with which another report disagrees; `others` are about the same unit.
-pub(super) fn check<'a>(said: &Said, others: impl Iterator<Item = &'a Said> + Clone) -> Vec<Finding> {
+/// What an observation claims and about what; nothing if it was published before the days that it speaks of.
+fn claim(registry: &Registry, report: &Report, version: Revision, observation: &Observation) -> Option<(u64, Claim)> {
+    let indicator = registry.indicator(&observation.indicator)?;
+    let span = report.period.span();
+    let is_state_of_unit = indicator.value_kind == ValueKind::Flag && observation.scope == Scope::Own;
+    let cut = report.source.published_on.filter(|_| is_state_of_unit && !observation.basis.looks_ahead());
+    let last_day = match (span.last_day, cut) {
+        (Some(last_day), Some(cut)) => Some(last_day.min(cut)),
+        (last_day, cut) => last_day.or(cut),
+    };
+    if matches!((span.first_day, last_day), (Some(first), Some(last)) if last < first) {
+        return None;
+    }
+    let flow_days = (indicator.temporality == Temporality::Flow).then_some(span);
+    let cell = hash_of((&observation.indicator, &observation.by, observation.scope, flow_days));
+    let value = hash_value(observation);
+    Some((cell, Claim { report: report.name, version, value, days: Span { last_day, ..span } }))
+}
+
+/// One finding for each observation with which another report about the same unit disagrees.
+pub(super) fn check(registry: &Registry, report: &Report, said: &Said) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, cell) in said.cells.iter().enumerate() {
-        let others = others.clone().filter(|other| other.name != said.name && said.disagrees(cell, other));
-        let mut others: Vec<(ReportName, Revision)> = others.map(|other| (other.name, other.version)).collect();
+    for (index, observation) in report.observations.iter().enumerate() {
+        let Some((cell, ours)) = claim(registry, report, Revision::ZERO, observation) else { continue };
+        let theirs = said.claims.get(&cell).map_or(&[][..], Vec::as_slice);
+        let disagree = |other: &&Claim| {
+            other.report != report.name && other.value != ours.value && other.days.overlaps(&ours.days)
+        };
+        let mut others: Vec<(ReportName, Revision)> =
+            theirs.iter().filter(disagree).map(|other| (other.report, other.version)).collect();
         if others.is_empty() {
             continue;
         }
         // The newest ones are the most likely to matter.
         others.sort_by_key(|(_, version)| std::cmp::Reverse(*version));
+        let message = match others.len() {
+            1 => "another report says something else about the same".to_owned(),
+            count => format!("{count} other reports say something else about the same"),
+        };
         let unnamed_others = others.len().saturating_sub(OTHERS_NAMED_MAX);
         others.truncate(OTHERS_NAMED_MAX);
-        let names: Vec<String> = others.iter().map(|(name, _)| name.to_string()).collect();
-        let more = if unnamed_others > 0 { format!(" and {unnamed_others} more") } else { String::new() };
         findings.push(Finding {
             severity: Severity::Warning,
             reason: FindingReason::SourcesDisagree,
             path: format!("report.observations[{index}]"),
-            message: format!("{}{more} say something else about the same", names.join(", ")),
+            message,
             hypothesis: None,
             others,
             unnamed_others,
@@ -127,11 +134,13 @@ fn hash_value(observation: &Observation) -> u64 {
         Value::Flag(flag) => hash_of(("flag", flag)),
         Value::Count(count) => hash_of(("count", count)),
         Value::Decimal(number) => hash_of(("decimal", number.normalize())),
-        Value::Percent(percent) => hash_of(("percent", percent.normalize())),
-        Value::Ratio(ratio) => match hundredth_of(ratio.numerator(), ratio.denominator()) {
-            Some(percent) => hash_of(("percent", percent)),
-            None => hash_of(("ratio", reduced(ratio.numerator(), ratio.denominator()))),
-        },
+        Value::Percent(percent) => {
+            let whole = 100 * 10i128.pow(percent.scale());
+            hash_of(("part", reduced(percent.mantissa(), whole)))
+        }
+        Value::Ratio(ratio) => {
+            hash_of(("part", reduced(i128::from(ratio.numerator()), i128::from(ratio.denominator()))))
+        }
         Value::Money { amount, scale, currency } => match amount.checked_mul(factor(*scale)) {
             Some(full) => hash_of(("money", full.normalize(), currency)),
             None => hash_of(("money", amount.normalize(), *scale as u8, currency)),
@@ -141,20 +150,13 @@ fn hash_value(observation: &Observation) -> u64 {
     hash_of((value, observation.qualifier as u8))
 }
 
-/// The percentage of two counts where it has an end, such as 90 for 27 of 30.
-fn hundredth_of(part: i64, whole: i64) -> Option<Decimal> {
-    let percent = Decimal::from(part).checked_mul(Decimal::ONE_HUNDRED)?.checked_div(Decimal::from(whole))?;
-    let is_exact =
-        percent.checked_mul(Decimal::from(whole))? == Decimal::from(part).checked_mul(Decimal::ONE_HUNDRED)?;
-    is_exact.then(|| percent.normalize())
-}
-
-fn reduced(part: i64, whole: i64) -> (i64, i64) {
-    let (mut a, mut b) = (part, whole);
+/// A fraction in its lowest terms.
+fn reduced(part: i128, whole: i128) -> (i128, i128) {
+    let (mut a, mut b) = (part.abs(), whole);
     while b != 0 {
         (a, b) = (b, a % b);
     }
-    (part / a.max(1), whole / a.max(1))
+    (part / a, whole / a)
 }
 
 fn factor(scale: Scale) -> Decimal {
@@ -169,7 +171,7 @@ fn factor(scale: Scale) -> Decimal {
 
 #[cfg(test)]
 mod tests {
-    use shared::model::report::{Qualifier, Ratio, Scope};
+    use shared::model::report::{Qualifier, Ratio};
 
     use super::*;
 
@@ -186,6 +188,14 @@ mod tests {
         })
     }
 
+    proptest::proptest! {
+        #[test]
+        fn equal_parts_are_equal(part in 0i64..1000, more in 1i64..1000, times in 1i64..1000) {
+            let ratio = |part, whole| value(Value::Ratio(Ratio::new(part, whole).unwrap()));
+            proptest::prop_assert_eq!(ratio(part, part + more), ratio(part * times, (part + more) * times));
+        }
+    }
+
     #[test]
     fn what_says_the_same_is_equal_however_it_is_printed() {
         let money = |amount: &str, scale| {
@@ -197,6 +207,9 @@ mod tests {
         let percent = |text: &str| value(Value::Percent(text.parse().unwrap()));
         assert_eq!(ratio(27, 30), percent("90.0"));
         assert_eq!(ratio(1, 3), ratio(2, 6));
+        assert_eq!(ratio(5, 6), ratio(10, 12));
+        assert_ne!(ratio(5, 6), percent("83.33"));
+        assert_ne!(percent("-5"), percent("5"));
         assert_ne!(ratio(1, 3), ratio(1, 6));
         assert_ne!(value(Value::Flag(true)), value(Value::Flag(false)));
     }

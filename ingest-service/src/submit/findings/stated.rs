@@ -11,13 +11,14 @@
 //!
 //! Everything is compared as whole numbers: \|S − 100 n/d\| < u is \|s d − 100 n 10ᵏ\| < d with s = S 10ᵏ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rust_decimal::Decimal;
 use shared::{
     model::{
         finding::{Finding, FindingReason, Hypothesis, Severity},
         ids::IndicatorId,
+        indicator::Dimension,
         report::{Observation, Qualifier, Scope, Value},
     },
     registry::Registry,
@@ -38,26 +39,38 @@ struct Classes<'a> {
     total: i64,
 }
 
+/// The observations of a report by what they are about.
+type ByCell<'a> = HashMap<(&'a IndicatorId, Scope, By), &'a Observation>;
+
 /// Findings about the stated percentages of a report.
 pub(super) fn check(registry: &Registry, observations: &[Observation]) -> Vec<Finding> {
+    if observations.iter().all(|observation| observation.stated_percent.is_none()) {
+        return Vec::new();
+    }
+    let cell = |observation| (cell_of(observation, observation.by.clone()), observation);
+    let by_cell: ByCell<'_> = observations.iter().map(cell).collect();
     let mut findings = Vec::new();
     for (index, observation) in observations.iter().enumerate() {
         let path = || format!("report.observations[{index}].stated_percent");
-        findings.extend(check_one(registry, observations, observation).map(|found| Finding { path: path(), ..found }));
+        findings.extend(check_one(registry, &by_cell, observation).map(|found| Finding { path: path(), ..found }));
     }
-    findings.extend(check_sums(registry, observations));
+    findings.extend(check_sums(registry, &by_cell, observations));
     findings
 }
 
-fn check_one(registry: &Registry, observations: &[Observation], observation: &Observation) -> Option<Finding> {
+fn cell_of(observation: &Observation, by: By) -> (&IndicatorId, Scope, By) {
+    (&observation.indicator, observation.scope, by)
+}
+
+fn check_one(registry: &Registry, by_cell: &ByCell<'_>, observation: &Observation) -> Option<Finding> {
     let stated = observation.stated_percent?;
-    let classes = classes(registry, observations, observation);
+    let classes = classes(registry, by_cell, observation);
     let counts = match (&observation.value, exact_count(observation)) {
         (Value::Ratio(ratio), _) if observation.qualifier == Qualifier::Exact => {
             Counts { part: ratio.numerator(), whole: ratio.denominator() }
         }
         (_, Some(part)) if !observation.by.is_empty() => {
-            let whole = classes.as_ref().map(|classes| classes.total).or_else(|| total(observations, observation))?;
+            let whole = classes.as_ref().map(|classes| classes.total).or_else(|| total(by_cell, observation))?;
             Counts { part, whole }
         }
         _ => return None,
@@ -109,6 +122,7 @@ fn explain(
     classes: Option<Classes<'_>>,
 ) -> Option<Hypothesis> {
     let fits = |stated, counts| fit(stated, counts) != Fit::Not;
+    // At most 13 digits, so it always fits.
     let tenth = Decimal::from_i128_with_scale(stated.mantissa(), stated.scale() + 1);
     // Ten times as much, and its last digit ten times as coarse: the same test against a tenth of the counts.
     let tenfold = |counts: Counts| {
@@ -136,30 +150,32 @@ fn exact_count(observation: &Observation) -> Option<i64> {
 }
 
 /// The classes beside a value along the first of its closed dimensions of which all codes are there with exact counts.
-fn classes<'a>(registry: &Registry, observations: &'a [Observation], observation: &Observation) -> Option<Classes<'a>> {
+fn classes<'a>(registry: &Registry, by_cell: &ByCell<'a>, observation: &Observation) -> Option<Classes<'a>> {
     let indicator = registry.indicator(&observation.indicator)?;
     let closed = indicator.dimensions.iter().filter(|d| d.closed && observation.by.contains_key(&d.id));
-    closed.map(|dimension| (dimension, rest_of(&observation.by, &dimension.id))).find_map(|(dimension, rest)| {
-        let members = dimension.codes.iter().map(|code| {
-            observations.iter().find(|other| {
-                is_beside(other, observation)
-                    && other.by.get(&dimension.id) == Some(code)
-                    && rest_of(&other.by, &dimension.id) == rest
-            })
-        });
-        let members: Vec<&Observation> = members.collect::<Option<_>>()?;
+    closed.into_iter().find_map(|dimension| {
+        let members = members(by_cell, observation, dimension).collect::<Option<Vec<&Observation>>>()?;
         let total = members.iter().try_fold(0i64, |sum, member| sum.checked_add(exact_count(member)?))?;
         Some(Classes { members, total })
     })
 }
 
-/// The count of the same without `by`.
-fn total(observations: &[Observation], observation: &Observation) -> Option<i64> {
-    observations.iter().find(|other| is_beside(other, observation) && other.by.is_empty()).and_then(exact_count)
+/// What is said of each code of a dimension, the rest of `by` being as in this observation.
+fn members<'a>(
+    by_cell: &ByCell<'a>,
+    observation: &Observation,
+    dimension: &Dimension,
+) -> impl Iterator<Item = Option<&'a Observation>> {
+    dimension.codes.iter().map(|code| {
+        let mut by = observation.by.clone();
+        by.insert(dimension.id.clone(), code.clone());
+        by_cell.get(&cell_of(observation, by)).copied()
+    })
 }
 
-fn is_beside(other: &Observation, observation: &Observation) -> bool {
-    other.indicator == observation.indicator && other.scope == observation.scope
+/// The count of the same without `by`.
+fn total(by_cell: &ByCell<'_>, observation: &Observation) -> Option<i64> {
+    by_cell.get(&cell_of(observation, By::new())).and_then(|total| exact_count(total))
 }
 
 type By = BTreeMap<IndicatorId, IndicatorId>;
@@ -169,26 +185,17 @@ fn rest_of(by: &By, dimension: &IndicatorId) -> By {
 }
 
 /// Lists of which every class states a percentage: do they add to 100, within the units of their last digits?
-fn check_sums(registry: &Registry, observations: &[Observation]) -> Vec<Finding> {
+fn check_sums(registry: &Registry, by_cell: &ByCell<'_>, observations: &[Observation]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut seen: Vec<(&IndicatorId, Scope, IndicatorId, By)> = Vec::new();
+    let mut seen = HashSet::new();
     for observation in observations {
         let Some(indicator) = registry.indicator(&observation.indicator) else { continue };
         for dimension in indicator.dimensions.iter().filter(|d| d.closed && observation.by.contains_key(&d.id)) {
-            let rest = rest_of(&observation.by, &dimension.id);
-            let key = (&observation.indicator, observation.scope, dimension.id.clone(), rest.clone());
-            if seen.contains(&key) {
+            if !seen.insert((cell_of(observation, rest_of(&observation.by, &dimension.id)), &dimension.id)) {
                 continue;
             }
-            seen.push(key);
-            let stated = dimension.codes.iter().map(|code| {
-                let member = observations.iter().find(|other| {
-                    is_beside(other, observation)
-                        && other.by.get(&dimension.id) == Some(code)
-                        && rest_of(&other.by, &dimension.id) == rest
-                });
-                member.and_then(|member| member.stated_percent)
-            });
+            let members = members(by_cell, observation, dimension);
+            let stated = members.map(|member| member.and_then(|member| member.stated_percent));
             let Some(stated) = stated.collect::<Option<Vec<Decimal>>>() else { continue };
             let sum: Decimal = stated.iter().sum();
             let tolerance: Decimal = stated.iter().map(|stated| Decimal::new(1, stated.scale())).sum();
@@ -208,12 +215,15 @@ fn check_sums(registry: &Registry, observations: &[Observation]) -> Vec<Finding>
     findings
 }
 
-/// The percentage of the counts, rounded half up to one digit more than was printed, without zeros at its end.
-fn printed_percent(counts: Counts, scale: u32) -> Decimal {
-    let scale = scale + 1;
+/// The percentage of the counts, rounded half up to one digit more than was printed, without zeros at its end; with fewer
+/// digits where a decimal holds no more.
+fn printed_percent(counts: Counts, scale: u32) -> String {
     let (part, whole) = (i128::from(counts.part), i128::from(counts.whole));
-    let digits = (200 * part * 10i128.pow(scale) + whole) / (2 * whole);
-    Decimal::from_i128_with_scale(digits, scale).normalize()
+    let rounded = (0..=scale + 1).rev().find_map(|scale| {
+        let digits = (200 * part * 10i128.pow(scale) + whole) / (2 * whole);
+        Decimal::try_from_i128_with_scale(digits, scale).ok()
+    });
+    rounded.map_or_else(|| "very many".to_owned(), |percent| percent.normalize().to_string())
 }
 
 #[cfg(test)]
@@ -261,8 +271,9 @@ mod tests {
 
     #[test]
     fn the_true_percentage_is_printed_with_one_digit_more() {
-        let print = |part, whole, scale| printed_percent(Counts { part, whole }, scale).to_string();
+        let print = |part, whole, scale| printed_percent(Counts { part, whole }, scale);
         assert_eq!(print(12, 1004, 2), "1.195");
         assert_eq!(print(1, 2, 0), "50");
+        assert_eq!(print(i64::MAX, 1, 12), "922337203685477580700", "with the digits that a decimal holds");
     }
 }
