@@ -131,3 +131,17 @@ async fn a_failed_write_ends_the_process_and_nothing_is_acknowledged_any_more() 
     assert!(entries.len() >= usize::try_from(revision).unwrap(), "what was acknowledged is there");
     submit(&pair, flag_report("c2", "t", true)).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_ends_a_query_service_with_an_idle_health_watch() {
+    let pair = Pair::start();
+    small_world(&pair).await;
+    yes_and_no(&pair, 10).await;
+    let mut watch =
+        HealthClient::new(pair.query.channel()).watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().status, 1, "SERVING");
+    pair.query.tell_to_end();
+    let ended = pair.query.wait();
+    assert!(ended.status.success(), "{}", ended.log);
+    assert!(!ended.log.contains("calls were cut"), "{}", ended.log);
+}
