@@ -62,12 +62,28 @@ impl Statement {
     }
 
     /// What was found out about it: findings whose path is that of its observation.
-    pub fn findings(&self) -> impl Iterator<Item = (usize, &Finding)> {
-        let path = format!("report.observations[{}]", self.index);
+    fn findings(&self) -> impl Iterator<Item = (usize, &Finding)> {
         let findings = self.source.findings.iter().enumerate();
-        findings.filter(move |(_, finding)| finding.path.starts_with(&path))
+        findings.filter(|(_, finding)| observation_at(&finding.path) == Some(self.index))
+    }
+
+    /// Whether an observation of another report is about the same.
+    fn is_about_the_same(&self, other: &Observation) -> bool {
+        let Observation { indicator, by, scope, .. } = self.observation();
+        (indicator, by, scope) == (&other.indicator, &other.by, &other.scope)
     }
 }
+
+/// The place of the observation that a path is about.
+fn observation_at(path: &str) -> Option<usize> {
+    path.strip_prefix("report.observations[")?.split(']').next()?.parse().ok()
+}
+
+/// What tells two findings apart: the version of a report and the place among its findings.
+pub type FindingKey = (Revision, usize);
+
+/// A finding that names another version: the version that has it and its place there.
+type Naming = (Arc<ReportVersion>, usize);
 
 /// Statements by their report, version and place in it.
 type Statements = RedBlackTreeMapSync<(ReportName, Revision, usize), Statement>;
@@ -95,6 +111,8 @@ pub struct Index {
     registries: VectorSync<(Revision, Registry)>,
     /// Every version of every report, and the revision from which it no longer counts.
     versions: HashTrieMapSync<(ReportName, Revision), Option<Revision>>,
+    /// Findings of later versions that name this one, by their version and place among its findings.
+    named_by: HashTrieMapSync<(ReportName, Revision), VectorSync<Naming>>,
     /// The newest version of each report that counts.
     reports: HashTrieMapSync<ReportName, Arc<ReportVersion>>,
     about: HashTrieMapSync<IndicatorId, About>,
@@ -129,6 +147,13 @@ impl Index {
         self.end(name, version.revision);
         for index in 0..version.report.observations.len() {
             self.put(Statement { source: version.clone(), index, ended_at: None });
+        }
+        for (place, finding) in version.findings.iter().enumerate() {
+            for other in &finding.others {
+                let mut named_by = self.named_by.get(other).cloned().unwrap_or_default();
+                named_by.push_back_mut((version.clone(), place));
+                self.named_by.insert_mut(*other, named_by);
+            }
         }
         self.versions.insert_mut((name, version.revision), None);
         self.reports.insert_mut(name, version);
@@ -229,12 +254,23 @@ impl<'a> Known<'a> {
         &self.registry
     }
 
-    /// Whether a finding on a statement that counts was still so.
-    pub fn is_open(&self, finding: &Finding) -> bool {
-        finding.is_open(|name, version| {
-            let ended_at = self.index.versions.get(&(name, version));
-            ended_at.is_some_and(|ended_at| ended_at.is_none_or(|end| self.revision < end))
-        })
+    /// Findings about a statement that were still so: its own, and those of later reports that disagree with it.
+    pub fn findings<'b>(&'b self, statement: &'b Statement) -> impl Iterator<Item = (FindingKey, &'b Finding)> {
+        let own = statement.findings().map(|(place, finding)| ((statement.source.revision, place), finding));
+        let version = (statement.report().name, statement.source.revision);
+        let named_by = self.index.named_by.get(&version).into_iter().flatten();
+        let others = named_by.filter_map(|(source, place)| {
+            let finding = source.findings.get(*place)?;
+            let theirs = source.report.observations.get(observation_at(&finding.path)?)?;
+            let is_about_it = statement.is_about_the_same(theirs) && self.counts(source.report.name, source.revision);
+            is_about_it.then_some(((source.revision, *place), finding))
+        });
+        own.chain(others).filter(|(_, finding)| finding.is_open(|name, version| self.counts(name, version)))
+    }
+
+    fn counts(&self, name: ReportName, version: Revision) -> bool {
+        let ended_at = self.index.versions.get(&(name, version));
+        version <= self.revision && ended_at.is_some_and(|ended_at| ended_at.is_none_or(|end| self.revision < end))
     }
 
     /// What that unit says of itself about that indicator, as far as it counted.

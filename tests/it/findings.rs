@@ -146,6 +146,14 @@ async fn sources_that_disagree_name_each_other_until_one_of_them_changes() {
     assert_eq!((found.severity(), found.reason()), (Severity::Warning, Reason::SourcesDisagree));
     assert_eq!(found.path, "report.observations[0]");
     assert_eq!(found.others[0].report, first.report.clone().unwrap().name);
+    // Whichever of the two is looked at, the disagreement is there.
+    let request = proto::v1::ListObservationsRequest {
+        units: Some(proto::v1::UnitSelector { ids: vec!["c0".into()], ..Default::default() }),
+        at_least_revision: second.revision,
+        ..Default::default()
+    };
+    let rows = pair.queries().list_observations(request).await.unwrap().into_inner().observations;
+    assert_eq!(rows.iter().map(|row| row.findings.len()).collect::<Vec<_>>(), [1, 1]);
     assert_eq!(list(&pair, false).await.len(), 1);
     // The other one comes round.
     submit(&pair, flag_report("c0", "first", false)).await.unwrap();

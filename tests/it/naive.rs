@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use proto::v1::{
-    Entry, Finding, Observation, Report, Share, Unit,
+    Entry, Observation, Report, Share, Unit,
     entry::Change,
     finding::Other,
     observation::{Basis, Missing, Scope, Value},
@@ -24,6 +24,9 @@ pub struct World {
     /// Newest version of each report that was not withdrawn since, with its revision and its findings.
     reports: BTreeMap<String, (i64, Report)>,
 }
+
+/// Findings, each as the revision of its report and its place there.
+type Findings = BTreeSet<(i64, usize)>;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -108,11 +111,11 @@ impl World {
 
     fn row(&self, question: &Question, id: String, units: &[&Unit]) -> Share {
         let (mut yes, mut no, mut not_reported, mut withheld, mut not_applicable, mut contested) = (0, 0, 0, 0, 0, 0);
-        let mut findings = 0;
+        let mut findings = BTreeSet::new();
         for unit in units {
             let mut said = self.said(question, &unit.id);
             said.sort_by_key(|(precedence, ..)| precedence.clone());
-            findings += said.first().map_or(0, |(.., findings)| *findings);
+            findings.extend(said.first().into_iter().flat_map(|(.., findings)| findings.clone()));
             match said.first().map(|(_, value, _)| value) {
                 Some(Value::Flag(true)) => yes += 1,
                 Some(Value::Flag(false)) => no += 1,
@@ -130,7 +133,7 @@ impl World {
         } else {
             ExpectedBasis::Assumed
         };
-        let (published, claimed): (Vec<Published>, Vec<i32>) = self.published(question, units).into_iter().unzip();
+        let (published, claimed): (Vec<Published>, Vec<Findings>) = self.published(question, units).into_iter().unzip();
         let name = self.units.get(&id).map(|unit| unit.name.clone()).unwrap_or_default();
         Share {
             unit: id,
@@ -147,13 +150,12 @@ impl World {
             expected_basis: basis.into(),
             published,
             contested: Some(contested),
-            // No two of them are the same: each belongs to another observation.
-            findings: Some(findings + claimed.into_iter().sum::<i32>()),
+            findings: Some(i32::try_from(findings.union(&claimed.into_iter().flatten().collect()).count()).unwrap()),
         }
     }
 
     /// What current reports say of the unit on the day, with what decides which of them counts: the least.
-    fn said(&self, question: &Question, unit: &str) -> Vec<((i64, String, i64), Value, i32)> {
+    fn said(&self, question: &Question, unit: &str) -> Vec<((i64, String, i64), Value, Findings)> {
         let mut said = Vec::new();
         for (revision, report) in self.reports.values().filter(|(_, report)| report.unit == unit) {
             for (place, observation) in about(report, &question.indicator) {
@@ -170,18 +172,34 @@ impl World {
         said
     }
 
-    /// Findings on one observation of a report that are still so.
-    fn open_findings(&self, report: &Report, place: usize) -> i32 {
-        let path = format!("report.observations[{place}]");
-        let is_open = |finding: &&Finding| {
-            let still_says = |other: &Other| self.reports.get(&other.report).is_some_and(|(r, _)| *r == other.revision);
-            let depends = !finding.others.is_empty() && finding.unnamed_others == 0;
-            finding.path.starts_with(&path) && (!depends || finding.others.iter().any(still_says))
+    /// Findings about one observation of a report that are still so, its own and those of reports that name it: each as
+    /// the revision of its report and its place there.
+    fn open_findings(&self, report: &Report, place: usize) -> Findings {
+        let about = |report: &Report, place: usize| {
+            let Observation { indicator, by, scope, .. } = report.observations[place].clone();
+            (indicator, by, scope.max(1))
         };
-        i32::try_from(report.findings.iter().filter(is_open).count()).unwrap()
+        let mut open = Findings::new();
+        for (revision, other) in self.reports.values() {
+            for (number, finding) in other.findings.iter().enumerate() {
+                let Some(path) = finding.path.strip_prefix("report.observations[") else { continue };
+                let theirs: usize = path.split(']').next().unwrap().parse().unwrap();
+                let is_own = other.name == report.name && theirs == place;
+                let still_says =
+                    |other: &Other| self.reports.get(&other.report).is_some_and(|(now, _)| *now == other.revision);
+                let names_it = finding.others.iter().any(|other| other.report == report.name && still_says(other))
+                    && about(other, theirs) == about(report, place);
+                let depends = !finding.others.is_empty() && finding.unnamed_others == 0;
+                let is_open = !depends || finding.others.iter().any(still_says);
+                if (is_own || names_it) && is_open {
+                    open.insert((*revision, number));
+                }
+            }
+        }
+        open
     }
 
-    fn published(&self, question: &Question, units: &[&Unit]) -> Vec<(Published, i32)> {
+    fn published(&self, question: &Question, units: &[&Unit]) -> Vec<(Published, Findings)> {
         let mut published = Vec::new();
         for (_, report) in self.reports.values().filter(|(_, report)| contains(report, &question.day)) {
             for (place, observation) in about(report, &question.indicator) {

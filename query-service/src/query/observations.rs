@@ -66,7 +66,6 @@ fn key(unit: &Unit, statement: &Statement) -> String {
 
 fn row(known: &Known<'_>, key: String, statement: &Statement) -> ObservationRow {
     let report = statement.report();
-    let open = statement.findings().filter(|(_, finding)| known.is_open(finding));
     ObservationRow {
         key,
         unit: report.unit.clone(),
@@ -77,6 +76,6 @@ fn row(known: &Known<'_>, key: String, statement: &Statement) -> ObservationRow 
         version: report.version,
         revision: statement.source.revision,
         observation: statement.observation().clone(),
-        findings: open.map(|(_, finding)| finding.clone()).collect(),
+        findings: known.findings(statement).map(|(_, finding)| finding.clone()).collect(),
     }
 }

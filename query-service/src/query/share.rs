@@ -12,7 +12,6 @@ use shared::{
         fault::{Fault, Reason},
         ids::UnitId,
         indicator::RollUp,
-        log::Revision,
         query::{Claim, ExpectedBasis, PublishedShare, ShareCounts, ShareQuery, ShareRow},
         report::{Missing, Scope, Value},
         unit::Unit,
@@ -24,7 +23,7 @@ use super::{
     select::{self, Group},
     unit_named,
 };
-use crate::index::{Known, Statement};
+use crate::index::{FindingKey, Known, Statement};
 
 /// The rows of the answer.
 ///
@@ -70,12 +69,8 @@ struct Counted {
     findings: BTreeSet<FindingKey>,
 }
 
-/// What tells two findings apart: the version of a report and the place among its findings.
-type FindingKey = (Revision, usize);
-
 fn open_findings<'a>(known: &'a Known<'_>, statement: &'a Statement) -> impl Iterator<Item = FindingKey> {
-    let open = statement.findings().filter(|(_, finding)| known.is_open(finding));
-    open.map(|(place, _)| (statement.source.revision, place))
+    known.findings(statement).map(|(key, _)| key)
 }
 
 fn count(known: &Known<'_>, query: &ShareQuery, units: &[&Unit]) -> Counted {
