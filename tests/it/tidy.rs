@@ -75,6 +75,8 @@ fn the_domain_and_the_folds_are_pure() {
         "shared/src/feed.rs",
         "ingest-service/src/submit/check.rs",
         "ingest-service/src/submit/decide.rs",
+        "ingest-service/src/submit/findings",
+        "ingest-service/src/submit/findings.rs",
         "ingest-service/src/submit/register.rs",
         "ingest-service/src/submit/state.rs",
         "query-service/src/index.rs",
