@@ -2,9 +2,11 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 12] = [
     "tonghop/v1/finding.proto",
     "tonghop/v1/unit.proto",
+    "tonghop/v1/unit_event.proto",
+    "tonghop/v1/form.proto",
     "tonghop/v1/indicator.proto",
     "tonghop/v1/term.proto",
     "tonghop/v1/report.proto",

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use shared::config::ServerConfig;
 
 /// Accepts reports and stores them durably; query-services follow it
@@ -28,6 +28,33 @@ pub struct Config {
     /// Server, logs and stopping
     #[command(flatten)]
     pub server: ServerConfig,
+
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done with a store that nobody serves.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Write a whole store to a file: every entry, verified against the chain
+    Export {
+        /// Directory of the store
+        #[arg(long, env = "TONGHOP_DATA", default_value = "data/ingest")]
+        data: PathBuf,
+        /// The file; "-" is the standard output
+        #[arg(long, default_value = "-")]
+        to: PathBuf,
+    },
+    /// Create a store from such a file, in a fresh directory: the same store with the same history
+    Import {
+        /// Directory of the new store
+        #[arg(long, env = "TONGHOP_DATA", default_value = "data/ingest")]
+        data: PathBuf,
+        /// The file; "-" is the standard input
+        #[arg(long, default_value = "-")]
+        from: PathBuf,
+    },
 }
 
 impl Config {

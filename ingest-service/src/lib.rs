@@ -5,6 +5,7 @@ pub mod feed;
 pub mod grpc;
 pub mod log;
 pub mod submit;
+pub mod transfer;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 

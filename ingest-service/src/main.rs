@@ -1,13 +1,29 @@
 //! Starts the ingest-service and ends it.
 
-use std::process::ExitCode;
+use std::{
+    fs::{self, File},
+    io::{self, BufReader, BufWriter},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Parser;
-use ingest_service::config::Config;
+use ingest_service::{
+    config::{Command, Config},
+    transfer::{self, TransferError, Transferred},
+};
 use shared::process;
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let mut config = Config::parse();
+    match config.command.take() {
+        None => serve(config),
+        Some(Command::Export { data, to }) => report("exported", export(&data, &to)),
+        Some(Command::Import { data, from }) => report("imported", import(&data, &from)),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
     let server = config.server.clone();
     match process::run(&server, |stop| ingest_service::run(config, stop)) {
         Ok(Ok(())) => {
@@ -21,6 +37,41 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("{error}");
             ExitCode::from(71)
+        }
+    }
+}
+
+fn export(data: &Path, to: &Path) -> Result<Transferred, TransferError> {
+    if to == Path::new("-") {
+        return transfer::export(data, &mut BufWriter::new(io::stdout().lock()));
+    }
+    let mut file = BufWriter::new(File::create_new(to)?);
+    let exported = transfer::export(data, &mut file);
+    if exported.is_err() {
+        // A file without its end is of no use.
+        let _ = fs::remove_file(to);
+        return exported;
+    }
+    file.get_ref().sync_all()?;
+    exported
+}
+
+fn import(data: &Path, from: &Path) -> Result<Transferred, TransferError> {
+    if from == Path::new("-") {
+        return transfer::import(data, &mut BufReader::new(io::stdin().lock()));
+    }
+    transfer::import(data, &mut BufReader::new(File::open(from)?))
+}
+
+fn report(done: &str, outcome: Result<Transferred, TransferError>) -> ExitCode {
+    match outcome {
+        Ok(Transferred { store, last }) => {
+            eprintln!("{done} store {store} up to revision {}", last.revision);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(error.exit_code())
         }
     }
 }

@@ -27,7 +27,7 @@ use shared::{
     codec::{self, EncodeFault, Record, RecordFault},
     convert::ingest::Unreadable,
     model::{
-        command::{Command, SubmitRequest, UnitsRequest, WithdrawRequest},
+        command::{Command, EventsRequest, FormsRequest, SubmitRequest, UnitsRequest, WithdrawRequest},
         fault::{Fault, Reason},
         finding::Finding,
         indicator::Indicator,
@@ -57,6 +57,10 @@ const REPLAY_BYTES: usize = 1024 * 1024;
 pub enum Work {
     /// RegisterUnits.
     Units(Command<UnitsRequest>),
+    /// RecordUnitEvents.
+    Events(Command<EventsRequest>),
+    /// DefineForms.
+    Forms(Command<FormsRequest>),
     /// DefineIndicators.
     Indicators(Command<Vec<Indicator>>),
     /// DefineTerms.
@@ -187,7 +191,12 @@ impl Submitter {
         // Reports are checked here, by many threads at once; the writer looks again only if the registry has changed.
         let checked = match &work {
             Work::Report(command) => Some(Checked::now(&self.snapshot().registry, &command.content.draft)?),
-            Work::Units(_) | Work::Indicators(_) | Work::Terms(_) | Work::Withdrawal(_) => None,
+            Work::Units(_)
+            | Work::Events(_)
+            | Work::Forms(_)
+            | Work::Indicators(_)
+            | Work::Terms(_)
+            | Work::Withdrawal(_) => None,
         };
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Message::Job(Box::new(Job { work, checked, reply }))).map_err(|error| match error {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 use proto::v1::{
-    GetShareRequest, GetShareResponse, ListObservationsRequest, ListObservationsResponse, QueryServiceFindUnitsRequest,
-    QueryServiceFindUnitsResponse, QueryServiceGetUnitRequest, QueryServiceGetUnitResponse,
-    query_service_server::QueryService,
+    GetShareRequest, GetShareResponse, ListDutiesRequest, ListDutiesResponse, ListObservationsRequest,
+    ListObservationsResponse, QueryServiceFindUnitsRequest, QueryServiceFindUnitsResponse, QueryServiceGetUnitRequest,
+    QueryServiceGetUnitResponse, query_service_server::QueryService,
 };
 use shared::{
     call::Deadline,
@@ -67,30 +67,53 @@ impl QueryService for QueryHandlers {
         let answer = self.observations(&request).await.map_err(|fault| status(&fault))?;
         Ok(Response::new(answer))
     }
+
+    async fn list_duties(&self, request: Request<ListDutiesRequest>) -> Result<Response<ListDutiesResponse>, Status> {
+        let answer = self.duties(&request).await.map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
 }
 
 impl QueryHandlers {
     async fn share(&self, request: &Request<GetShareRequest>) -> Result<GetShareResponse, Fault> {
         let (query, at_least) = door::share(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let now = self.clock.now();
-        if let KnownAt::Time(time) = query.known_at
-            && time > now
-        {
-            let message = format!("known_at is {time}, now is {now}; what will be known cannot be asked");
-            return Err(Fault::new(Reason::FutureRevision, message));
-        }
+        self.not_in_the_future(query.known_at)?;
         let known = published.index.known_at(query.known_at)?;
         let rows = query::share::share(&known, &query)?;
         Ok(door::shares(&rows, &meta(published.store, &known, Some(query.day))))
     }
 
+    fn not_in_the_future(&self, known_at: KnownAt) -> Result<(), Fault> {
+        let now = self.clock.now();
+        match known_at {
+            KnownAt::Time(time) if time > now => {
+                let message = format!("known_at is {time}, now is {now}; what will be known cannot be asked");
+                Err(Fault::new(Reason::FutureRevision, message))
+            }
+            KnownAt::Time(_) | KnownAt::Revision(_) | KnownAt::Now => Ok(()),
+        }
+    }
+
+    async fn duties(&self, request: &Request<ListDutiesRequest>) -> Result<ListDutiesResponse, Fault> {
+        let (query, page, at_least) = door::duties(request.get_ref())?;
+        let published = self.view.read(at_least, deadline(request)).await?;
+        let Published { store, index } = &published;
+        let cursor = page.cursor(*store, index.revision())?;
+        let known = index.known_at(KnownAt::Revision(cursor.snapshot))?;
+        let now = self.clock.now();
+        let (rows, as_of) = query::duties::duties(&known, &query, now, &cursor.after, page.rows + 1)?;
+        let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
+        Ok(door::duties_answer(rows, next, as_of, &meta(*store, &known, None)))
+    }
+
     async fn unit(&self, request: &Request<QueryServiceGetUnitRequest>) -> Result<QueryServiceGetUnitResponse, Fault> {
-        let (id, at_least) = door::get_unit(request.get_ref())?;
+        let (query, at_least) = door::get_unit(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
         let known = published.index.known_at(KnownAt::Now)?;
-        let unit = query::unit_named(known.registry(), &id)?;
-        Ok(door::unit_answer(unit, &meta(published.store, &known, None)))
+        let unit = known.registry().unit_as_of(&query)?;
+        let states = known.registry().record_of(&query.id).map(|record| record.states()).unwrap_or_default();
+        Ok(door::unit_answer(unit, states, &meta(published.store, &known, None)))
     }
 
     async fn find(
@@ -112,7 +135,12 @@ impl QueryHandlers {
         let published = self.view.read(at_least, deadline(request)).await?;
         let Published { store, index } = &published;
         let cursor = page.cursor(*store, index.revision())?;
-        let known = index.known_at(KnownAt::Revision(cursor.snapshot))?;
+        self.not_in_the_future(query.known_at)?;
+        // What was known then does not change while a walk goes on; what is known now is that of its first page.
+        let known = match query.known_at {
+            KnownAt::Now => index.known_at(KnownAt::Revision(cursor.snapshot))?,
+            then => index.known_at(then)?,
+        };
         let rows = query::observations::observations(&known, &query, &cursor.after, page.rows + 1)?;
         let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::observation_row);
         let meta = meta(*store, &known, None);

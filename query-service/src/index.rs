@@ -1,7 +1,7 @@
 //! What is known at a revision: the registry and every statement of the current reports. Copies are cheap: they share
 //! everything that did not change, so that readers keep theirs while the fold goes on.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{Timestamp, civil::Date};
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, VectorSync};
@@ -10,12 +10,13 @@ use shared::{
     model::{
         fault::{Fault, Reason},
         finding::Finding,
-        ids::{IndicatorId, ReportName, UnitId},
+        ids::{FormId, IndicatorId, ReportName, UnitId},
         log::Revision,
+        period::Span,
         query::KnownAt,
         report::{Observation, Report, Scope},
     },
-    registry::Registry,
+    registry::{Registries, Registry},
 };
 
 /// A version of a report.
@@ -93,8 +94,25 @@ type Statements = RedBlackTreeMapSync<(ReportName, Revision, usize), Statement>;
 struct About {
     /// What units say of themselves, by unit.
     own: HashTrieMapSync<UnitId, Statements>,
-    /// What units say of those below them, by unit.
+    /// What units say of those below them and of groups, by the unit that says it.
     below: HashTrieMapSync<UnitId, Statements>,
+    /// What is said of each unit of a group, by the unit of which it is said.
+    of_each: HashTrieMapSync<UnitId, Statements>,
+}
+
+/// A version of a report that fulfils a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filed {
+    /// The report.
+    pub report: ReportName,
+    /// Revision of the version.
+    pub revision: Revision,
+    /// Its days.
+    pub span: Span,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The indicators about which it says something of the unit itself.
+    pub indicators: Arc<BTreeSet<IndicatorId>>,
 }
 
 /// The fold of the log up to a revision.
@@ -108,7 +126,9 @@ pub struct Index {
     /// Ends of changes and when they were recorded.
     times: VectorSync<(Revision, Timestamp)>,
     /// The registry after each change of it.
-    registries: VectorSync<(Revision, Registry)>,
+    registries: Registries,
+    /// Versions of reports that fulfil a form, by form and unit, oldest first.
+    filed: HashTrieMapSync<(String, UnitId), VectorSync<Filed>>,
     /// Every version of every report, and the revision from which it no longer counts.
     versions: HashTrieMapSync<(ReportName, Revision), Option<Revision>>,
     /// Findings of later versions that name this one, by their version and place among its findings.
@@ -124,22 +144,43 @@ impl Index {
         self.revision = entry.revision;
         match &entry.change {
             Change::ReportSubmitted(report) => {
+                self.file(entry, report);
                 let (revision, report, findings) = (entry.revision, (**report).clone(), entry.findings.clone());
                 self.submit(Arc::new(ReportVersion { revision, report, findings }));
             }
             Change::ReportWithdrawn { name, .. } => self.withdraw(*name, entry.revision),
             change @ (Change::UnitRegistered(_)
+            | Change::UnitEventRecorded(_)
             | Change::RegisterCompleteFrom(_)
             | Change::IndicatorDefined(_)
             | Change::TermDefined(_)
+            | Change::FormDefined(_)
+            | Change::DutyWaived(_)
             | Change::Unchanged) => self.registry.apply(entry.revision, change),
         }
         if entry.ends_change {
             self.times.push_back_mut((entry.revision, entry.record_time));
-            if self.registries.last().is_none_or(|(_, last)| last.revision() != self.registry.revision()) {
-                self.registries.push_back_mut((entry.revision, self.registry.clone()));
-            }
+            self.registries.note(entry.revision, &self.registry);
         }
+    }
+
+    /// Notes a version that fulfils a form.
+    fn file(&mut self, entry: &Entry, report: &Report) {
+        if report.form.is_empty() {
+            return;
+        }
+        let own = report.observations.iter().filter(|observation| observation.scope == Scope::Own);
+        let filed = Filed {
+            report: report.name,
+            revision: entry.revision,
+            span: report.period.span(),
+            recorded_at: entry.record_time,
+            indicators: Arc::new(own.map(|observation| observation.indicator.clone()).collect()),
+        };
+        let key = (report.form.clone(), report.unit.clone());
+        let mut versions = self.filed.get(&key).cloned().unwrap_or_default();
+        versions.push_back_mut(filed);
+        self.filed.insert_mut(key, versions);
     }
 
     fn submit(&mut self, version: Arc<ReportVersion>) {
@@ -177,16 +218,18 @@ impl Index {
     fn put(&mut self, statement: Statement) {
         let observation = statement.observation();
         let mut about = self.about.get(&observation.indicator).cloned().unwrap_or_default();
+        let report = statement.report();
+        if observation.scope == Scope::Group && observation.value.is_said_of_each() {
+            for unit in &observation.units {
+                insert(&mut about.of_each, unit, statement.clone());
+            }
+        }
         let by_unit = match observation.scope {
             Scope::Own => &mut about.own,
-            Scope::Children | Scope::Subtree => &mut about.below,
+            Scope::Children | Scope::Subtree | Scope::Group => &mut about.below,
         };
-        let report = statement.report();
-        let mut statements = by_unit.get(&report.unit).cloned().unwrap_or_default();
-        let key = (report.name, statement.source.revision, statement.index);
         let (unit, indicator) = (report.unit.clone(), observation.indicator.clone());
-        statements.insert_mut(key, statement);
-        by_unit.insert_mut(unit, statements);
+        insert(by_unit, &unit, statement);
         self.about.insert_mut(indicator, about);
     }
 
@@ -206,17 +249,21 @@ impl Index {
         };
         let last = end.checked_sub(1).and_then(|last| self.times.get(last));
         let (revision, recorded_at) = last.map_or((Revision::ZERO, None), |(end, time)| (*end, Some(*time)));
-        let registries = count_while(&self.registries, |(end, _)| *end <= revision);
-        let registry =
-            registries.checked_sub(1).and_then(|last| self.registries.get(last)).map(|(_, registry)| registry);
-        let registry = registry.cloned().unwrap_or_default();
-        Ok(Known { index: self, registry, revision, recorded_at })
+        Ok(Known { index: self, registry: self.registries.at(revision), revision, recorded_at })
     }
 
     /// Revision of the newest entry.
     pub fn revision(&self) -> Revision {
         self.revision
     }
+}
+
+/// Puts a statement among those of a unit, in place of what it was before.
+fn insert(by_unit: &mut HashTrieMapSync<UnitId, Statements>, unit: &UnitId, statement: Statement) {
+    let key = (statement.report().name, statement.source.revision, statement.index);
+    let mut statements = by_unit.get(unit).cloned().unwrap_or_default();
+    statements.insert_mut(key, statement);
+    by_unit.insert_mut(unit.clone(), statements);
 }
 
 /// How many elements at the start fulfil a condition that none fulfils after the first that does not.
@@ -273,15 +320,31 @@ impl<'a> Known<'a> {
         version <= self.revision && ended_at.is_some_and(|ended_at| ended_at.is_none_or(|end| self.revision < end))
     }
 
-    /// What that unit says of itself about that indicator, as far as it counted.
+    /// What is said of that unit itself about that indicator, by reports on it or on a group of which it is one, as far as
+    /// it counted.
     pub fn own(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &'a Statement> {
-        let statements = self.index.about.get(indicator).and_then(|about| about.own.get(unit));
+        let about = self.index.about.get(indicator).into_iter();
+        let statements: Vec<&Statements> =
+            about.flat_map(|about| [about.own.get(unit), about.of_each.get(unit)]).flatten().collect();
         let statements = statements.into_iter().flat_map(|statements| statements.values());
         let revision = self.revision;
         statements.filter(move |statement| statement.counts_at(revision))
     }
 
-    /// What all units say of those below them about that indicator, as far as it counted; in no order.
+    /// The versions of reports of a unit on a form that counted, each with when the first version for the same days was
+    /// recorded.
+    pub fn filed(&self, form: &FormId, unit: &UnitId) -> Vec<(&'a Filed, Timestamp)> {
+        let key = (form.as_str().to_owned(), unit.clone());
+        let filed = || self.index.filed.get(&key).into_iter().flatten();
+        let counting = filed().filter(|filed| self.counts(filed.report, filed.revision));
+        let first = |counting: &Filed| {
+            let same = filed().filter(|filed| (filed.report, filed.span) == (counting.report, counting.span));
+            same.map(|filed| filed.recorded_at).min().unwrap_or(counting.recorded_at)
+        };
+        counting.map(|filed| (filed, first(filed))).collect()
+    }
+
+    /// What all units say of those below them and of groups about that indicator, as far as it counted; in no order.
     pub fn below(&self, indicator: &IndicatorId) -> impl Iterator<Item = &'a Statement> {
         let about = self.index.about.get(indicator).into_iter().flat_map(|about| about.below.values());
         let statements = about.flat_map(|statements| statements.values());
@@ -289,7 +352,7 @@ impl<'a> Known<'a> {
         statements.filter(move |statement| statement.counts_at(revision))
     }
 
-    /// What that unit says about that indicator, of itself and of those below it, as far as it counted.
+    /// What reports on that unit say about that indicator, of itself, of those below it and of groups, as far as it counted.
     pub fn all(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &'a Statement> {
         let about = self.index.about.get(indicator);
         let by_unit = about.into_iter().flat_map(|about| [&about.own, &about.below]);

@@ -1,7 +1,8 @@
 //! Questions answered: pure functions of an index.
 
+pub mod duties;
 pub mod observations;
 mod select;
 pub mod share;
 
-pub use select::unit_named;
+use select::unit_named;

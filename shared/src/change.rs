@@ -3,7 +3,9 @@
 use jiff::{Timestamp, civil::Date};
 
 use crate::model::{
+    event::UnitEvent,
     finding::Finding,
+    form::{Form, Waiver},
     ids::ReportName,
     indicator::Indicator,
     log::{RequestKey, Revision},
@@ -34,12 +36,18 @@ pub struct Entry {
 pub enum Change {
     /// A unit was registered.
     UnitRegistered(Unit),
+    /// An event of units was recorded, or revised.
+    UnitEventRecorded(UnitEvent),
     /// The register is complete from that day on.
     RegisterCompleteFrom(Date),
-    /// An indicator was defined.
+    /// An indicator was defined, or a new version of one.
     IndicatorDefined(Indicator),
     /// A term was defined.
     TermDefined(Term),
+    /// A form was defined, or a new version of one.
+    FormDefined(Form),
+    /// A unit was freed from a duty.
+    DutyWaived(Waiver),
     /// A version of a report was submitted.
     ReportSubmitted(Box<Report>),
     /// A call with a request id found all of it there already; kept so that a retry gets the same receipt.

@@ -5,8 +5,10 @@
 
 pub mod entry;
 mod enums;
+mod event;
 pub mod feed;
 mod finding;
+mod form;
 mod indicator;
 pub mod ingest;
 pub mod query;
@@ -15,7 +17,7 @@ mod report;
 mod term;
 mod unit;
 
-use std::{fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
 use jiff::{Timestamp, civil::Date};
 use rust_decimal::Decimal;
@@ -23,7 +25,7 @@ use uuid::Uuid;
 
 use self::enums::Wire;
 use crate::{
-    limits::{ID_CHARS_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
+    limits::{ID_CHARS_MAX, NAME_CHARS_MAX, NAMES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
     model::{
         decimal,
         fault::{Fault, Reason, Violations, quote},
@@ -147,6 +149,29 @@ impl Door {
             self.add(path, Reason::InvalidId, format!("has 1 to {ID_CHARS_MAX} characters of {rule}"));
         }
         text.to_owned()
+    }
+
+    /// Names by language, at least one.
+    fn names(&mut self, path: &str, names: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        if names.is_empty() {
+            self.missing(path, "needs at least one name, such as {\"en\": \"…\"}");
+        }
+        let are_few = self.allows(path, names.len(), NAMES_MAX);
+        let language = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        let names = names.iter().filter(|_| are_few).map(|(tag, name)| {
+            let path = format!("{path}[{}]", quote(tag));
+            (self.key(&path, tag, language, "a-z, 0-9 and -"), self.required_text(&path, name, NAME_CHARS_MAX))
+        });
+        names.collect()
+    }
+
+    /// The number of a version; 0 is 1.
+    fn version(&mut self, path: &str, version: i32) -> Option<u32> {
+        let number = u32::try_from(version).ok();
+        if number.is_none() {
+            self.add(path, Reason::InvalidNumber, "is negative; leave it out for the first version");
+        }
+        number.map(|number| number.max(1))
     }
 
     /// Whether so many elements are allowed; if not, none of them is looked at.

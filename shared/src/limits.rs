@@ -8,6 +8,16 @@ pub const REPORT_OBSERVATIONS_MAX: usize = 500;
 pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Units, or terms, in one request.
 pub const REQUEST_UNITS_MAX: usize = 10_000;
+/// Units that an event names on one side.
+pub const EVENT_UNITS_MAX: usize = 1_000;
+/// Units of a group.
+pub const GROUP_UNITS_MAX: usize = 1_000;
+/// Indicators that a form asks for, or that a balance is made of.
+pub const FORM_INDICATORS_MAX: usize = 500;
+/// Exceptions of an indicator.
+pub const EXCEPTIONS_MAX: usize = 100;
+/// Periods of a form that one question is about.
+pub const DUTY_PERIODS_MAX: usize = 1_000;
 /// Indicators in one request.
 pub const REQUEST_INDICATORS_MAX: usize = 1_000;
 /// Unit ids that a selector may name.

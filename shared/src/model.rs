@@ -2,8 +2,10 @@
 
 pub mod command;
 pub mod decimal;
+pub mod event;
 pub mod fault;
 pub mod finding;
+pub mod form;
 pub mod ids;
 pub mod indicator;
 pub mod log;

@@ -1,23 +1,47 @@
-//! The fold of units, indicators and terms: who exists on a day, who stands above whom, what can be reported.
+//! The fold of units and what happens to them, of indicators, terms and forms: who exists on a day, who stands above whom,
+//! what can be reported and what is owed.
 //!
 //! Copies are cheap: they share everything that did not change, so that a reader keeps its own while the fold goes on.
+//!
+//! A unit is looked up either on a day or as it is now, which is as it was last if it has ended. A unit that carries a
+//! life of its own is alive while everything above it is, too; the checks of changes see to it that the two never differ
+//! by more than an unknown start.
 
-use std::{borrow::Cow, ops::Bound, sync::Arc};
+mod succession;
+mod unit;
+mod verify;
+mod versions;
+
+use std::{borrow::Cow, collections::BTreeSet, ops::Bound, sync::Arc};
 
 use jiff::civil::Date;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
+pub use self::{
+    succession::{Extent, Path, Relative, Step},
+    unit::{UnitRecord, UnitState},
+    verify::Broken,
+    versions::{Registries, Versions},
+};
 use crate::{
     change::Change,
     model::{
-        ids::{IndicatorId, UnitId},
+        command::UnitQuery,
+        event::UnitEvent,
+        fault::{Fault, Reason},
+        form::{Form, Waiver},
+        ids::{EventId, FormId, IndicatorId, UnitId},
         indicator::Indicator,
         log::Revision,
+        period::Span,
         term::{Term, TermKey},
         text,
         unit::{Level, Organ, Unit},
     },
 };
+
+/// Units that can stand above one another: as many as there are levels. No walk upwards is longer.
+const DEPTH_MAX: usize = 6;
 
 /// Something of the registry and the revision at which it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,23 +52,28 @@ pub struct Registered<T> {
     pub value: T,
 }
 
-/// The fold of every change of units, indicators and terms up to a revision.
+/// The fold of every change of units, indicators, terms and forms up to a revision.
 ///
-/// Invariants: at most one root; every other unit has a registered parent of a higher level, so there is no cycle; a unit
-/// is alive only while its parent is; ids are never reused. Units come after their parents.
-#[derive(Clone, Debug, Default)]
+/// Invariants, once every change was checked: one root; on every day every other unit that lives stands below a living unit
+/// of a higher level, so there is no cycle; ids are never reused.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Registry {
     revision: Revision,
     complete_from: Option<Date>,
     root: Option<UnitId>,
-    units: RedBlackTreeMapSync<UnitId, Arc<Registered<Unit>>>,
-    /// First day on which a unit and everything above it are alive; absent where none of them says when it began.
-    alive_from: HashTrieMapSync<UnitId, Date>,
+    units: RedBlackTreeMapSync<UnitId, Arc<UnitRecord>>,
+    /// Every unit that stands directly below it on any day, and some that once were to.
     children: HashTrieMapSync<UnitId, RedBlackTreeSetSync<UnitId>>,
-    indicators: RedBlackTreeMapSync<IndicatorId, Arc<Registered<Indicator>>>,
+    events: RedBlackTreeMapSync<EventId, Arc<Registered<UnitEvent>>>,
+    /// Events that name a unit.
+    events_of: HashTrieMapSync<UnitId, RedBlackTreeSetSync<EventId>>,
+    indicators: RedBlackTreeMapSync<IndicatorId, Versions<Indicator>>,
     /// By unit, organ and label as one text, which is their order in lists.
     terms: RedBlackTreeMapSync<String, Arc<Registered<Term>>>,
-    /// Units by their folded name, with and without their kind.
+    forms: RedBlackTreeMapSync<FormId, Versions<Form>>,
+    /// By form, unit and days.
+    waivers: HashTrieMapSync<(FormId, UnitId, Span), Arc<Registered<Waiver>>>,
+    /// Units by every folded name that they ever had, with and without their kind.
     by_name: HashTrieMapSync<String, RedBlackTreeSetSync<UnitId>>,
 }
 
@@ -52,41 +81,71 @@ impl Registry {
     /// Takes in one accepted change. Reports are no matter of the registry and leave it as it is.
     pub fn apply(&mut self, revision: Revision, change: &Change) {
         match change {
-            Change::UnitRegistered(unit) => self.add_unit(revision, unit.clone()),
+            Change::UnitRegistered(unit) => {
+                if unit.parent.is_none() {
+                    self.root = Some(unit.id.clone());
+                }
+                self.put_unit(revision, Arc::new(unit.clone()));
+            }
+            Change::UnitEventRecorded(event) => self.record(revision, event),
             Change::RegisterCompleteFrom(day) => self.complete_from = Some(*day),
             Change::IndicatorDefined(indicator) => {
-                let value = Registered { revision, value: indicator.clone() };
-                self.indicators.insert_mut(indicator.id.clone(), Arc::new(value));
+                let versions = self.indicators.get(&indicator.id).cloned().unwrap_or_default();
+                self.indicators.insert_mut(indicator.id.clone(), versions.with(revision, indicator.clone()));
             }
             Change::TermDefined(term) => {
                 self.terms.insert_mut(term.key.to_text(), Arc::new(Registered { revision, value: term.clone() }));
+            }
+            Change::FormDefined(form) => {
+                let versions = self.forms.get(&form.id).cloned().unwrap_or_default();
+                self.forms.insert_mut(form.id.clone(), versions.with(revision, form.clone()));
+            }
+            Change::DutyWaived(waiver) => {
+                let key = (waiver.form.clone(), waiver.unit.clone(), waiver.period.span());
+                self.waivers.insert_mut(key, Arc::new(Registered { revision, value: waiver.clone() }));
             }
             Change::ReportSubmitted(_) | Change::ReportWithdrawn { .. } | Change::Unchanged => return,
         }
         self.revision = revision;
     }
 
-    fn add_unit(&mut self, revision: Revision, unit: Unit) {
-        let mut alive_from = unit.valid_from;
-        match &unit.parent {
-            Some(parent) => {
-                let mut siblings = self.children.get(parent).cloned().unwrap_or_default();
-                siblings.insert_mut(unit.id.clone());
-                self.children.insert_mut(parent.clone(), siblings);
-                alive_from = alive_from.max(self.alive_from.get(parent).copied());
+    /// Takes in an event in place of what was known of it, and tells the life of every unit anew that either names.
+    fn record(&mut self, revision: Revision, event: &UnitEvent) {
+        let before = self.events.get(&event.id).cloned();
+        for unit in before.iter().flat_map(|before| before.value.units()) {
+            if let Some(mut events) = self.events_of.get(unit).cloned() {
+                events.remove_mut(&event.id);
+                self.events_of.insert_mut(unit.clone(), events);
             }
-            None => self.root = Some(unit.id.clone()),
         }
-        if let Some(day) = alive_from {
-            self.alive_from.insert_mut(unit.id.clone(), day);
+        for unit in event.units() {
+            insert(&mut self.events_of, unit, event.id.clone());
         }
-        for name in names(&unit) {
-            let name = text::fold(&name);
-            let mut units = self.by_name.get(&name).cloned().unwrap_or_default();
-            units.insert_mut(unit.id.clone());
-            self.by_name.insert_mut(name, units);
+        self.events.insert_mut(event.id.clone(), Arc::new(Registered { revision, value: event.clone() }));
+        let concerned: BTreeSet<&UnitId> =
+            before.iter().flat_map(|before| before.value.units()).chain(event.units()).collect();
+        for unit in concerned {
+            if let Some(record) = self.units.get(unit).cloned() {
+                self.put_unit(record.revision, record.registration.clone());
+            }
         }
-        self.units.insert_mut(unit.id.clone(), Arc::new(Registered { revision, value: unit }));
+    }
+
+    /// Puts a unit in with the life that the events tell.
+    fn put_unit(&mut self, revision: Revision, registration: Arc<Unit>) {
+        let id = registration.id.clone();
+        let events: Vec<&Registered<UnitEvent>> = self.events_of(&id).collect();
+        let record = UnitRecord::new(revision, registration, &events);
+        let ever = record.states().iter().map(|state| &state.unit).chain([&record.registration]);
+        for unit in ever {
+            if let Some(parent) = &unit.parent {
+                insert(&mut self.children, parent, id.clone());
+            }
+            for name in names(unit) {
+                insert(&mut self.by_name, &text::fold(&name), id.clone());
+            }
+        }
+        self.units.insert_mut(id, Arc::new(record));
     }
 
     /// Revision of its newest change; a check made against an older one has to be made again.
@@ -109,61 +168,170 @@ impl Registry {
         self.root.as_ref()
     }
 
-    /// The unit with that id.
+    /// The unit over its life.
+    pub fn record_of(&self, id: &UnitId) -> Option<&UnitRecord> {
+        self.units.get(id).map(|record| &**record)
+    }
+
+    /// The unit as it is, or was last.
     pub fn unit(&self, id: &UnitId) -> Option<&Unit> {
-        self.units.get(id).map(|unit| &unit.value)
+        self.units.get(id).map(|record| &**record.newest())
+    }
+
+    /// The unit as it was on that day; none if it, or what was above it, did not live then. An unknown start counts as
+    /// ever.
+    pub fn unit_on(&self, id: &UnitId, day: Date) -> Option<&Unit> {
+        let unit = self.record_of(id)?.on(day)?;
+        let mut above = unit;
+        for _ in 0..DEPTH_MAX {
+            match &above.parent {
+                None => return Some(unit),
+                Some(parent) => above = self.record_of(parent)?.on(day)?,
+            }
+        }
+        None
+    }
+
+    /// The unit that is asked for, as it was on the day that is asked for.
+    ///
+    /// # Errors
+    /// `UnitNotFound`; `UnitNotAlive` if it does not live on that day.
+    pub fn unit_as_of(&self, query: &UnitQuery) -> Result<&Unit, Fault> {
+        let id = &query.id;
+        let newest = self.unit(id);
+        let newest = newest.ok_or_else(|| Fault::new(Reason::UnitNotFound, format!("unit {id} is not registered")))?;
+        let Some(day) = query.on else { return Ok(newest) };
+        let not_alive = || Fault::new(Reason::UnitNotAlive, format!("{id} does not live on {day}"));
+        self.unit_on(id, day).ok_or_else(not_alive)
     }
 
     /// Every unit ever, in the order of the ids, from the first id after `after` on.
-    pub fn units_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<Unit>> {
-        self.units.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, unit)| &**unit)
+    pub fn units_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a UnitRecord> {
+        self.units.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, record)| &**record)
     }
 
     /// Whether the unit, and so everything above it, is alive on that day. An unknown start counts as ever.
     pub fn is_alive_on(&self, unit: &UnitId, day: Date) -> bool {
-        self.alive_from.get(unit).is_none_or(|first_day| *first_day <= day)
+        self.unit_on(unit, day).is_some()
     }
 
-    /// The unit above it on that day.
-    pub fn parent_on(&self, unit: &Unit, _day: Date) -> Option<&Unit> {
-        unit.parent.as_ref().and_then(|parent| self.unit(parent))
+    /// Whether the unit is alive on any day of a span.
+    pub fn is_alive_in(&self, unit: &UnitId, span: &Span) -> bool {
+        let Some(life) = self.record_of(unit).and_then(UnitRecord::life) else { return false };
+        let Some(common) = life.intersection(span) else { return false };
+        // What is above it may begin later, where the unit's own start is not known, but never ends before it.
+        common.last_day.is_none_or(|last_day| self.is_alive_on(unit, last_day))
     }
 
-    /// The unit itself and those above it on that day, upwards.
-    pub fn ancestry_on<'a>(&'a self, unit: &'a Unit, day: Date) -> impl Iterator<Item = &'a Unit> {
-        std::iter::successors(Some(unit), move |below| self.parent_on(below, day))
+    /// The unit itself and those above it on that day, upwards; nothing if it does not live then.
+    pub fn ancestry_on(&self, unit: &UnitId, day: Date) -> impl Iterator<Item = &Unit> {
+        let start = self.record_of(unit).and_then(|record| record.on(day));
+        let above = move |below: &&Unit| self.record_of(below.parent.as_ref()?)?.on(day);
+        std::iter::successors(start, above).take(DEPTH_MAX)
     }
 
     /// The unit itself or the one above it that has that level on that day.
-    pub fn at_level_on<'a>(&'a self, unit: &'a Unit, level: Level, day: Date) -> Option<&'a Unit> {
+    pub fn at_level_on(&self, unit: &UnitId, level: Level, day: Date) -> Option<&Unit> {
         self.ancestry_on(unit, day).find(|above| above.level == level)
     }
 
-    /// The units directly below it that are alive on that day, in the order of their ids.
+    /// The units that stand directly below a living unit on that day, in the order of their ids.
     pub fn children_on<'a>(&'a self, unit: &UnitId, day: Date) -> impl Iterator<Item = &'a Unit> {
-        let children = self.children.get(unit).map(|ids| ids.iter()).into_iter().flatten();
-        children.filter_map(|id| self.unit(id)).filter(move |child| self.is_alive_on(&child.id, day))
+        let unit = unit.clone();
+        let states = self.children_ever(&unit).filter_map(move |record| record.on(day));
+        states.filter(move |child| child.parent.as_ref() == Some(&unit))
     }
 
-    /// The unit itself and everything below it that is alive on that day, each before what is below it.
-    pub fn subtree_on<'a>(&'a self, unit: &'a Unit, day: Date) -> impl Iterator<Item = &'a Unit> {
-        let mut open = vec![unit];
+    /// The unit itself and everything below it on that day, each before what is below it; nothing if it does not live then.
+    pub fn subtree_on<'a>(&'a self, unit: &UnitId, day: Date) -> impl Iterator<Item = &'a Unit> {
+        let mut open: Vec<&Unit> = self.unit_on(unit, day).into_iter().collect();
         std::iter::from_fn(move || {
             let next = open.pop()?;
             open.extend(self.children_on(&next.id, day));
             Some(next)
         })
-        .filter(move |unit| self.is_alive_on(&unit.id, day))
     }
 
-    /// The indicator with that id.
+    /// The unit itself and everything that stood below it on any day, in the order of the ids.
+    pub fn subtree_ever(&self, unit: &UnitId) -> Vec<&UnitRecord> {
+        let mut seen: BTreeSet<&UnitId> = BTreeSet::new();
+        let mut found = Vec::new();
+        let mut open: Vec<(&UnitRecord, Span)> =
+            self.record_of(unit).map(|record| (record, Span::EVER)).into_iter().collect();
+        while let Some((record, span)) = open.pop() {
+            if seen.insert(&record.registration.id) {
+                found.push(record);
+            }
+            for child in self.children_ever(&record.registration.id) {
+                let states = child.states().iter();
+                let below = states.filter(|state| state.unit.parent.as_ref() == Some(&record.registration.id));
+                open.extend(below.filter_map(|state| Some((child, state.span.intersection(&span)?))));
+            }
+        }
+        found.sort_by(|a, b| a.registration.id.cmp(&b.registration.id));
+        found
+    }
+
+    /// Units that stand directly below it on any day, and some that once were to, in the order of the ids.
+    fn children_ever<'a>(&'a self, unit: &UnitId) -> impl Iterator<Item = &'a UnitRecord> + use<'a> {
+        let children = self.children.get(unit).map(|ids| ids.iter()).into_iter().flatten();
+        children.filter_map(|id| self.record_of(id))
+    }
+
+    /// The newest version of the event with that id.
+    pub fn event(&self, id: &EventId) -> Option<&Registered<UnitEvent>> {
+        self.events.get(id).map(|event| &**event)
+    }
+
+    /// Every event in its newest version, in the order of the ids, from the first id after `after` on.
+    pub fn events_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<UnitEvent>> {
+        self.events.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| &**event)
+    }
+
+    /// Every event that names a unit, in the order of the ids.
+    pub fn events_of(&self, unit: &UnitId) -> impl Iterator<Item = &Registered<UnitEvent>> {
+        let ids = self.events_of.get(unit).map(|ids| ids.iter()).into_iter().flatten();
+        ids.filter_map(|id| self.event(id))
+    }
+
+    /// The newest version of the indicator with that id.
     pub fn indicator(&self, id: &IndicatorId) -> Option<&Indicator> {
-        self.indicators.get(id).map(|indicator| &indicator.value)
+        self.indicators.get(id).and_then(Versions::newest)
     }
 
-    /// Every indicator, in the order of the ids, from the first id after `after` on.
-    pub fn indicators_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<Indicator>> {
-        self.indicators.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, indicator)| &**indicator)
+    /// Every version of the indicator with that id.
+    pub fn indicator_versions(&self, id: &IndicatorId) -> Option<&Versions<Indicator>> {
+        self.indicators.get(id)
+    }
+
+    /// That version of the indicator.
+    pub fn indicator_version(&self, id: &IndicatorId, version: u32) -> Option<&Indicator> {
+        self.indicators.get(id).and_then(|versions| versions.numbered(version))
+    }
+
+    /// The version of the indicator that holds on that day; none: on the last there is.
+    pub fn indicator_on(&self, id: &IndicatorId, day: Option<Date>) -> Option<&Indicator> {
+        self.indicators.get(id).and_then(|versions| versions.on(day, |indicator| indicator.valid_from))
+    }
+
+    /// Every indicator in its newest version, in the order of the ids, from the first id after `after` on.
+    pub fn indicators_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Indicator> {
+        let indicators = self.indicators.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        indicators.filter_map(|(_, versions)| versions.newest())
+    }
+
+    /// Why, by its definition, the question of an indicator does not arise for a unit on that day; none if it does.
+    pub fn not_applicable_on<'a>(&self, indicator: &'a Indicator, unit: &Unit, day: Date) -> Option<Cow<'a, str>> {
+        if !indicator.levels.is_empty() && !indicator.levels.contains(&unit.level) {
+            return Some(Cow::Borrowed("the indicator is defined for other levels"));
+        }
+        let applies = indicator.not_applicable.iter().find(|exception| {
+            exception.span.contains(day)
+                && exception.level.is_none_or(|level| level == unit.level)
+                && (exception.kind.is_empty() || exception.kind == unit.kind)
+                && self.ancestry_on(&unit.id, day).any(|above| above.id == exception.under)
+        });
+        applies.map(|exception| Cow::Borrowed(exception.reason.as_str()))
     }
 
     /// The term that identifies itself so, on exactly that unit.
@@ -176,29 +344,99 @@ impl Registry {
         self.terms.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, term)| &**term)
     }
 
-    /// Every unit that is called so, with or without its kind, ignoring case, accents and the place of tones; only those
-    /// alive on the day, if there is one. Order: equal with accents, then higher level, then id.
-    pub fn find_units(&self, name: &str, on: Option<Date>) -> Vec<&Unit> {
-        let ids = self.by_name.get(&text::fold(name));
-        let units = ids.into_iter().flat_map(|ids| ids.iter()).filter_map(|id| self.unit(id));
-        let mut found: Vec<&Unit> = units.filter(|unit| on.is_none_or(|day| self.is_alive_on(&unit.id, day))).collect();
-        let wanted = text::lower(name);
-        let differs = |unit: &Unit| names(unit).all(|name| text::lower(&name) != wanted);
-        found.sort_by_cached_key(|unit| (differs(unit), std::cmp::Reverse(unit.level), unit.id.clone()));
-        found
+    /// The term of that organ and label on the unit, else on the nearest unit above it that has one: as the unit stands
+    /// now, else as it stood before, while the term ran.
+    pub fn find_term(&self, unit: &UnitId, organ: Organ, label: &str) -> Option<&Term> {
+        let of = |unit: &UnitId| self.term(&TermKey { unit: unit.clone(), organ, label: label.to_owned() });
+        if let Some(term) = of(unit) {
+            return Some(term);
+        }
+        let states = self.record_of(unit)?.states().iter().rev();
+        states
+            .filter_map(|state| {
+                let day = state.span.last_day.or(state.span.first_day).unwrap_or(Date::MAX);
+                let day = if state.span.last_day.is_none() { Date::MAX } else { day };
+                let mut above = self.ancestry_on(unit, day).skip(1).filter_map(|above| of(&above.id));
+                above.find(|term| term.span().overlaps(&state.span))
+            })
+            .next()
     }
 
-    /// The term of that organ and label on the unit, else on the nearest unit above it that has one.
-    pub fn find_term(&self, unit: &Unit, organ: Organ, label: &str) -> Option<&Term> {
-        let mut here = Some(unit);
-        while let Some(unit) = here {
-            let key = TermKey { unit: unit.id.clone(), organ, label: label.to_owned() };
-            if let Some(term) = self.term(&key) {
-                return Some(term);
-            }
-            here = unit.parent.as_ref().and_then(|parent| self.unit(parent));
+    /// Every term of that organ that holds for a unit on some day of a span: its own, and those of units above it whose
+    /// labels it has not itself; in the order of their days.
+    pub fn terms_of(&self, unit: &UnitId, organ: Organ, span: &Span) -> Vec<&Term> {
+        let mut labels: BTreeSet<&str> = BTreeSet::new();
+        let above = self.record_of(unit).into_iter().flat_map(UnitRecord::states);
+        let mut units: BTreeSet<&UnitId> = [unit].into();
+        for state in above {
+            let day = state.span.last_day.unwrap_or(Date::MAX);
+            units.extend(self.ancestry_on(unit, day).map(|above| &above.id));
         }
-        None
+        for unit in units {
+            let start = format!("{unit}/{}/", organ as u8);
+            let terms = self.terms.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
+            let terms = terms.take_while(|(key, _)| key.starts_with(&start)).map(|(_, term)| &term.value);
+            labels.extend(terms.map(|term| term.key.label.as_str()));
+        }
+        let mut terms: Vec<&Term> = labels.into_iter().filter_map(|label| self.find_term(unit, organ, label)).collect();
+        terms.retain(|term| term.span().overlaps(span));
+        terms.sort_by_key(|term| (term.span(), term.key.to_text()));
+        terms
+    }
+
+    /// Every version of the form with that id.
+    pub fn form(&self, id: &FormId) -> Option<&Versions<Form>> {
+        self.forms.get(id)
+    }
+
+    /// Every form in its newest version, in the order of the ids, from the first id after `after` on.
+    pub fn forms_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Form> {
+        let forms = self.forms.range::<str, _>((Bound::Excluded(after), Bound::Unbounded));
+        forms.filter_map(|(_, versions)| versions.newest())
+    }
+
+    /// Whether a unit was freed from a form for exactly those days.
+    pub fn waiver(&self, form: &FormId, unit: &UnitId, span: Span) -> Option<&Waiver> {
+        self.waivers.get(&(form.clone(), unit.clone(), span)).map(|waiver| &waiver.value)
+    }
+
+    /// Every unit that is, or ever was, called so, with or without its kind, ignoring case, accents and the place of tones;
+    /// only those that live and are called so on the day, if there is one. Order: equal with accents, then higher level,
+    /// then id.
+    pub fn find_units(&self, name: &str, on: Option<Date>) -> Vec<&Unit> {
+        let (folded, wanted) = (text::fold(name), text::lower(name));
+        let ids = self.by_name.get(&folded).into_iter().flat_map(|ids| ids.iter());
+        let mut found: Vec<(bool, &Unit)> = Vec::new();
+        for record in ids.filter_map(|id| self.record_of(id)) {
+            let ever = record.states().iter().map(|state| &*state.unit);
+            let never_lived = record.states().is_empty().then(|| &**record.newest());
+            let called: Vec<&Unit> = match on {
+                Some(day) => self.unit_on(&record.registration.id, day).into_iter().collect(),
+                None => ever.chain(never_lived).collect(),
+            };
+            let is = |unit: &&Unit| names(unit).any(|name| text::fold(&name) == folded);
+            let with_accents = |unit: &Unit| names(unit).any(|name| text::lower(&name) == wanted);
+            let called: Vec<&Unit> = called.into_iter().filter(is).collect();
+            if let Some(last) = called.last() {
+                let answer = on.map_or(&**record.newest(), |_| last);
+                found.push((!called.iter().any(|unit| with_accents(unit)), answer));
+            }
+        }
+        found.sort_by(|(a_differs, a), (b_differs, b)| (a_differs, b.level, &a.id).cmp(&(b_differs, a.level, &b.id)));
+        found.into_iter().map(|(_, unit)| unit).collect()
+    }
+}
+
+/// Adds to one of the sets of a map.
+fn insert<K, V>(map: &mut HashTrieMapSync<K, RedBlackTreeSetSync<V>>, key: &K, value: V)
+where
+    K: Clone + Eq + std::hash::Hash,
+    V: Ord,
+{
+    let mut set = map.get(key).cloned().unwrap_or_default();
+    if !set.contains(&value) {
+        set.insert_mut(value);
+        map.insert_mut(key.clone(), set);
     }
 }
 

@@ -173,7 +173,7 @@ async fn a_report_that_is_too_large_for_an_entry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn things_that_a_call_names_and_that_are_not_there() {
     let (pair, _) = world().await;
-    let unit = pair.registry().get_unit(GetUnitRequest { id: "nowhere".into() }).await.unwrap_err();
+    let unit = pair.registry().get_unit(GetUnitRequest { id: "nowhere".into(), on: String::new() }).await.unwrap_err();
     assert_eq!((unit.code(), reason(&unit).as_str()), (Code::NotFound, "UNIT_NOT_FOUND"));
     let request = GetReportRequest { name: "reports/999".into(), version: 0 };
     let report = pair.reports().get_report(request).await.unwrap_err();
@@ -328,9 +328,13 @@ async fn bytes_that_are_no_message_leave_the_connection_alive() {
         let refused = send(&channel, method, bytes).await.unwrap_err();
         assert_eq!((refused.code(), reason(&refused).as_str()), (code, expected), "{refused}");
         // The same connection, the next call.
-        send(&channel, "/tonghop.v1.RegistryService/GetUnit", GetUnitRequest { id: "c0".into() }.encode_to_vec())
-            .await
-            .unwrap();
+        send(
+            &channel,
+            "/tonghop.v1.RegistryService/GetUnit",
+            GetUnitRequest { id: "c0".into(), on: String::new() }.encode_to_vec(),
+        )
+        .await
+        .unwrap();
     }
     assert_nothing_stored(&pair, revision).await;
 }

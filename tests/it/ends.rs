@@ -99,7 +99,7 @@ async fn a_full_disk_refuses_writes_while_reading_goes_on_until_there_is_space()
     std::fs::write(&ballast, vec![1; 72 * 1024 * 1024]).unwrap();
     let refused = submit(&pair, flag_report("c1", "t", true)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "DISK_FULL"));
-    pair.registry().get_unit(GetUnitRequest { id: "c0".into() }).await.unwrap();
+    pair.registry().get_unit(GetUnitRequest { id: "c0".into(), on: String::new() }).await.unwrap();
     assert_eq!(entries(&pair).await.last().unwrap().revision, revision, "the feed goes on");
     assert_eq!(yes_and_no(&pair, revision).await, (1, 0));
 

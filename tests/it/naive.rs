@@ -52,7 +52,8 @@ impl World {
                 }
                 Change::Withdrawal(withdrawal) => drop(world.reports.remove(&withdrawal.report)),
                 Change::Indicator(indicator) => drop(world.indicators.insert(indicator.id)),
-                Change::Term(_) | Change::Unchanged(_) => {}
+                Change::Term(_) | Change::Unchanged(_) | Change::Form(_) | Change::Waiver(_) | Change::UnitEvent(_) => {
+                }
             }
         }
         world

@@ -62,7 +62,11 @@ fn assert_matches(path: &str, printed: &Value, answered: &Value) {
 async fn the_examples_of_the_readme_print_what_it_shows() {
     let pair = Pair::start();
     let revision = fixtures::load(pair.ingest.channel(), |_, _| {}).await.unwrap();
-    let wait = proto::v1::QueryServiceGetUnitRequest { id: "vn".into(), at_least_revision: Some(revision) };
+    let wait = proto::v1::QueryServiceGetUnitRequest {
+        id: "vn".into(),
+        at_least_revision: Some(revision),
+        ..Default::default()
+    };
     pair.queries().get_unit(wait).await.unwrap();
     let has_grpcurl = Command::new("grpcurl").arg("--version").output().is_ok();
     if !has_grpcurl {

@@ -40,7 +40,7 @@ async fn a_query_service_never_answers_from_another_store() {
     let first = std::mem::replace(&mut pair.ingest, start_ingest(other.path(), FREE_PORT));
     first.kill();
     pair.ingest = start_ingest(other.path().join("second").as_path(), &listen);
-    let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None };
+    let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None, ..Default::default() };
     // Until it notices, what it answers is true for the revision that it says.
     let refused = eventually(async || pair.queries().get_unit(ask.clone()).await.err()).await;
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "STORE_MISMATCH"));
@@ -68,7 +68,7 @@ async fn a_query_service_that_was_told_its_store_accepts_no_other() {
     let store = "0192d0c2-7c3e-7f00-8000-0000000000ff";
     let arguments = ["--ingest", &pair.ingest.uri(), "--listen", FREE_PORT, "--store-id", store];
     let query = Service::start("query-service", &arguments).unwrap();
-    let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None };
+    let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None, ..Default::default() };
     let client = proto::v1::query_service_client::QueryServiceClient::new(query.channel());
     let refused = eventually(async || {
         let refused = client.clone().get_unit(ask.clone()).await.unwrap_err();

@@ -117,7 +117,7 @@ async fn a_revision_that_does_not_come_is_answered_with_not_yet_visible() {
     let query = Service::start("query-service", &arguments).unwrap();
     let pair = Pair { directory, ingest, query };
     small_world(&pair).await;
-    let request = QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: Some(999) };
+    let request = QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: Some(999), ..Default::default() };
     let late = pair.queries().get_unit(request).await.unwrap_err();
     assert_eq!((late.code(), reason(&late).as_str()), (Code::Unavailable, "NOT_YET_VISIBLE"));
 }

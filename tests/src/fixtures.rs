@@ -1,14 +1,15 @@
-//! The real input: the register of June 2025 and what five district committees published.
+//! The real input: the register of June 2025, what became of it, and what five district committees published.
 
 use std::{fs, path::PathBuf};
 
 use proto::v1::{
-    DefineIndicatorsRequest, DefineTermsRequest, RegisterUnitsRequest, SubmitReportRequest, Unit,
-    ingest_service_client::IngestServiceClient, registry_service_client::RegistryServiceClient, unit::Level,
+    DefineFormsRequest, DefineIndicatorsRequest, DefineTermsRequest, RecordUnitEventsRequest, RegisterUnitsRequest,
+    SubmitReportRequest, Unit, ingest_service_client::IngestServiceClient,
+    registry_service_client::RegistryServiceClient, unit::Level,
 };
 use tonic::{Status, transport::Channel};
 
-use crate::{harness::workspace, json};
+use crate::{harness::workspace, json, reform};
 
 /// The day from which the register is complete.
 pub const COMPLETE_FROM: &str = "2025-06-30";
@@ -22,7 +23,7 @@ pub fn path(name: &str) -> PathBuf {
     workspace().join("tests/fixtures").join(name)
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     let path = path(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -36,6 +37,10 @@ fn read_json(name: &str) -> serde_json::Value {
 /// # Panics
 /// If the fixture cannot be read.
 pub fn units() -> Vec<Unit> {
+    read_units("register/units_until_2025-06-30.tsv")
+}
+
+pub(crate) fn read_units(name: &str) -> Vec<Unit> {
     let unit = |line: &str| {
         let fields: Vec<&str> = line.split('\t').collect();
         let [id, level, kind, name, parent, official_code] = fields[..] else { panic!("{line:?} has not six columns") };
@@ -49,7 +54,31 @@ pub fn units() -> Vec<Unit> {
             ..Unit::default()
         }
     };
-    text("register/units_until_2025-06-30.tsv").lines().skip(1).map(unit).collect()
+    text(name).lines().skip(1).map(unit).collect()
+}
+
+/// Units beside the register.
+///
+/// # Panics
+/// If the fixture is no RegisterUnits request.
+pub fn further_units() -> RegisterUnitsRequest {
+    json::read("tonghop.v1.RegisterUnitsRequest", &read_json("units.json")).expect("units.json")
+}
+
+/// What happened to units by the reports of the five committees.
+///
+/// # Panics
+/// If the fixture is no RecordUnitEvents request.
+pub fn unit_events() -> RecordUnitEventsRequest {
+    json::read("tonghop.v1.RecordUnitEventsRequest", &read_json("unit_events.json")).expect("unit_events.json")
+}
+
+/// Every form under which the five committees owe something.
+///
+/// # Panics
+/// If the fixture is no DefineForms request.
+pub fn forms() -> DefineFormsRequest {
+    json::read("tonghop.v1.DefineFormsRequest", &read_json("forms.json")).expect("forms.json")
 }
 
 /// Every indicator that the reports use.
@@ -94,6 +123,14 @@ pub async fn load(channel: Channel, mut progress: impl FnMut(&str, usize)) -> Re
         registry.register_units(request).await?;
         progress("units", chunk.len());
     }
+    let further = further_units();
+    let count = further.units.len();
+    registry.register_units(further).await?;
+    progress("units", count);
+    let events = unit_events();
+    let count = events.events.len() + events.units.len();
+    registry.record_unit_events(events).await?;
+    progress("events of units", count);
     let complete = RegisterUnitsRequest { complete_from: COMPLETE_FROM.to_owned(), ..Default::default() };
     registry.register_units(complete).await?;
     let indicators = indicators();
@@ -102,18 +139,27 @@ pub async fn load(channel: Channel, mut progress: impl FnMut(&str, usize)) -> Re
     progress("indicators", count);
     let terms = terms();
     let count = terms.terms.len();
-    let mut revision = registry.define_terms(terms).await?.into_inner().revision;
+    registry.define_terms(terms).await?;
     progress("terms", count);
+    let forms = forms();
+    let count = forms.forms.len();
+    registry.define_forms(forms).await?;
+    progress("forms", count);
     for report in REPORT_FILES.into_iter().flat_map(reports) {
-        let receipt = reports_client.submit_report(report).await?.into_inner();
-        revision = receipt.revision.unwrap_or(revision);
+        reports_client.submit_report(report).await?;
         progress("reports", 1);
     }
+    // One change: all of it or nothing.
+    let revision = registry.record_unit_events(reform::request()).await?.into_inner().revision;
+    progress("the reform of 2025", reform::change_count());
     Ok(revision)
 }
 
 /// How many things [`load`] loads.
 pub fn load_count() -> usize {
     let reports: usize = REPORT_FILES.into_iter().map(|file| reports(file).len()).sum();
-    units().len() + indicators().indicators.len() + terms().terms.len() + reports
+    let events = unit_events();
+    let units = units().len() + further_units().units.len();
+    let events = events.events.len() + events.units.len() + reform::change_count();
+    units + events + indicators().indicators.len() + terms().terms.len() + forms().forms.len() + reports
 }

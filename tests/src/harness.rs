@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         mpsc::{self, RecvTimeoutError},
@@ -229,6 +229,19 @@ impl Pair {
         self.ingest = start_ingest(self.directory.path(), &listen);
     }
 
+    /// Ends the ingest-service, and starts one over another directory where it was, after something was done.
+    ///
+    /// # Panics
+    /// If it does not end or not start.
+    pub fn move_store(&mut self, directory: TempDir, data: &Path, work: impl FnOnce(&Path)) {
+        let listen = self.ingest.address().to_string();
+        self.ingest.tell_to_end();
+        let _ = self.ingest.child.wait();
+        work(self.directory.path());
+        self.ingest = start_ingest(data, &listen);
+        self.directory = directory;
+    }
+
     /// Kills the query-service without warning and starts it again where it was.
     pub fn restart_query(&mut self) {
         let listen = self.query.address().to_string();
@@ -293,6 +306,13 @@ pub fn workspace() -> &'static Path {
 /// # Panics
 /// If it cannot be started.
 pub fn help(name: &str) -> String {
-    let output = Command::new(binary(name)).arg("--help").output().expect("the service can be started");
-    String::from_utf8(output.stdout).expect("help is text")
+    String::from_utf8(run(name, &["--help"]).stdout).expect("help is text")
+}
+
+/// Runs the binary of a service to its end.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn run(name: &str, arguments: &[&str]) -> Output {
+    Command::new(binary(name)).args(arguments).output().expect("the service can be started")
 }

@@ -2,9 +2,10 @@ use std::{ops::Bound, sync::Arc};
 
 use prost::Message;
 use proto::v1::{
-    GetReportRequest, GetReportResponse, ListFindingsRequest, ListFindingsResponse, ListReportsRequest,
-    ListReportsResponse, Report, SubmitReportRequest, SubmitReportResponse, WithdrawReportRequest,
-    WithdrawReportResponse, ingest_service_server::IngestService,
+    CompareReportVersionsRequest, CompareReportVersionsResponse, GetReportRequest, GetReportResponse,
+    ListFindingsRequest, ListFindingsResponse, ListReportVersionsRequest, ListReportVersionsResponse,
+    ListReportsRequest, ListReportsResponse, Report, SubmitReportRequest, SubmitReportResponse, WithdrawReportRequest,
+    WithdrawReportResponse, ingest_service_server::IngestService, list_report_versions_response,
 };
 use shared::{
     change::Entry,
@@ -26,7 +27,7 @@ use super::{receipt_revision, registry::unit_named};
 use crate::{
     feed::off_thread,
     log::Log,
-    submit::{Receipt, Submitter, Work},
+    submit::{Receipt, ReportRecord, Snapshot, Submitter, Work},
 };
 
 /// IngestService.
@@ -50,6 +51,22 @@ impl IngestService for IngestHandlers {
     async fn get_report(&self, request: Request<GetReportRequest>) -> Result<Response<GetReportResponse>, Status> {
         let report = self.find(request.get_ref()).await.map_err(|fault| status(&fault))?;
         Ok(Response::new(GetReportResponse { report: Some(report) }))
+    }
+
+    async fn list_report_versions(
+        &self,
+        request: Request<ListReportVersionsRequest>,
+    ) -> Result<Response<ListReportVersionsResponse>, Status> {
+        let answer = self.versions(request.get_ref()).await.map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
+
+    async fn compare_report_versions(
+        &self,
+        request: Request<CompareReportVersionsRequest>,
+    ) -> Result<Response<CompareReportVersionsResponse>, Status> {
+        let answer = self.compare(request.get_ref()).await.map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
     }
 
     async fn list_reports(
@@ -101,15 +118,49 @@ impl IngestHandlers {
         Ok(WithdrawReportResponse { revision: receipt_revision(&receipt) })
     }
 
+    async fn versions(&self, request: &ListReportVersionsRequest) -> Result<ListReportVersionsResponse, Fault> {
+        let (name, page) = door::list_report_versions(request)?;
+        let snapshot = self.submitter.snapshot();
+        record_named(&snapshot, name)?;
+        let cursor = page.cursor(self.log.store(), snapshot.revision)?;
+        let after = cursor.after.parse().map_or(Revision::ZERO, |number: u64| Revision::from(number));
+        let history = snapshot.history_of(name, cursor.snapshot).into_iter().filter(|revision| *revision > after);
+        let (log, wanted): (_, Vec<Revision>) = (self.log.clone(), history.take(page.rows + 1).collect());
+        let read = move || {
+            let row = |revision: Revision| {
+                let corrupt = || Fault::new(Reason::DataCorrupt, format!("revision {revision} is no report"));
+                door::version_row(&entry_at(&*log, revision)?).ok_or_else(corrupt)
+            };
+            wanted.into_iter().map(row).collect::<Result<Vec<_>, Fault>>()
+        };
+        let rows = off_thread(read).await?;
+        let id = |row: &list_report_versions_response::Row| row.revision.to_string();
+        let (versions, next_page_token) = take_page(&page, self.log.store(), &cursor, rows.iter(), id, Clone::clone);
+        Ok(ListReportVersionsResponse { versions, next_page_token })
+    }
+
+    async fn compare(&self, request: &CompareReportVersionsRequest) -> Result<CompareReportVersionsResponse, Fault> {
+        let query = door::compare_report_versions(request)?;
+        let snapshot = self.submitter.snapshot();
+        let record = record_named(&snapshot, query.name)?;
+        let newer = query.version.map_or(record.versions.len(), |version| version as usize);
+        let base = query.base.map_or(newer.saturating_sub(1), |version| version as usize);
+        let (base, newer) = (version_numbered(record, query.name, base)?, version_numbered(record, query.name, newer)?);
+        let log = self.log.clone();
+        let read = move || {
+            let corrupt = || Fault::new(Reason::DataCorrupt, format!("revision {newer} is no report"));
+            door::comparison(&entry_at(&*log, base)?, &entry_at(&*log, newer)?).ok_or_else(corrupt)
+        };
+        off_thread(read).await
+    }
+
     async fn find(&self, request: &GetReportRequest) -> Result<Report, Fault> {
         let (name, version) = door::get_report(request)?;
         let snapshot = self.submitter.snapshot();
         let not_found = |message| Fault::new(Reason::ReportNotFound, message);
-        let record = snapshot.reports.get(&name).ok_or_else(|| not_found(format!("there is no {name}")))?;
-        let count = record.versions.len();
-        let number = version.map_or(count, |version| version as usize);
-        let version = number.checked_sub(1).and_then(|index| record.versions.get(index));
-        let (version, _) = *version.ok_or_else(|| not_found(format!("{name} has {count} versions")))?;
+        let record = record_named(&snapshot, name)?;
+        let number = version.map_or(record.versions.len(), |version| version as usize);
+        let version = version_numbered(record, name, number)?;
         let withdrawal = record.withdrawal_at(snapshot.revision);
         let mut reports = self.bodies(vec![(version, withdrawal)]).await?;
         reports.pop().ok_or_else(|| not_found(format!("there is no {name}")))
@@ -188,6 +239,19 @@ impl IngestHandlers {
         };
         off_thread(read).await
     }
+}
+
+fn record_named(snapshot: &Snapshot, name: ReportName) -> Result<&ReportRecord, Fault> {
+    snapshot.reports.get(&name).ok_or_else(|| Fault::new(Reason::ReportNotFound, format!("there is no {name}")))
+}
+
+/// The revision of the version with that number, from 1.
+fn version_numbered(record: &ReportRecord, name: ReportName, number: usize) -> Result<Revision, Fault> {
+    let version = number.checked_sub(1).and_then(|index| record.versions.get(index));
+    version.map(|(version, _)| *version).ok_or_else(|| {
+        let message = format!("{name} has {} versions, there is no version {number}", record.versions.len());
+        Fault::new(Reason::ReportNotFound, message)
+    })
 }
 
 fn entry_at(log: &dyn Log, revision: Revision) -> Result<Entry, Fault> {

@@ -82,6 +82,16 @@ impl SledLog {
         Self::open_with(directory, free_bytes_min, File::sync_data)
     }
 
+    /// Creates a store with this identity where nothing is: a copy of another one.
+    ///
+    /// # Errors
+    /// [`OpenError`], also if the directory is in use.
+    pub fn create(directory: &Path, store: StoreId, epoch: u64) -> Result<Self, OpenError> {
+        create_directories(directory)?;
+        HeadFile::create(&directory.join("head"), store, epoch)?;
+        Self::open(directory, 0)
+    }
+
     fn open_with(directory: &Path, free_bytes_min: u64, sync_data: SyncData) -> Result<Self, OpenError> {
         let log_directory = directory.join("log");
         let head_path = directory.join("head");
@@ -339,7 +349,7 @@ fn create_directories(directory: &Path) -> io::Result<()> {
 }
 
 /// Makes the names in a directory durable.
-fn sync_directory(directory: &Path) -> io::Result<()> {
+pub fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 

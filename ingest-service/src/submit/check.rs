@@ -10,7 +10,7 @@ use shared::{
         ids::{IndicatorId, UnitId},
         indicator::ValueKind,
         log::Revision,
-        period::{Period, WrittenPeriod},
+        period::{Period, Span, WrittenPeriod},
         report::{Observation, ReadObservation, ReadReport, ReportDraft, Scope, Value},
         unit::Organ,
     },
@@ -54,11 +54,14 @@ impl Checked {
 fn check_report(registry: &Registry, draft: &ReportDraft) -> Result<Period, Fault> {
     let mut violations = Violations::default();
     let period = check_subject(registry, Some(&draft.unit), draft.organ, Some(&draft.period), &mut violations);
+    check_issuer(registry, draft.issuer.as_ref(), &mut violations);
+    let days = period.as_ref().map(Period::span);
     let mut cells = HashSet::new();
     for (index, observation) in draft.observations.iter().enumerate() {
-        let Observation { indicator, by, scope, value, .. } = observation;
-        check_observation(registry, index, indicator, by, *scope, Some(value), &mut violations);
-        if !cells.insert((indicator, by, scope)) {
+        let Observation { indicator, by, scope, value, units, .. } = observation;
+        check_observation(registry, days, index, (indicator, by, *scope, Some(value)), &mut violations);
+        check_group(registry, days, index, units, &mut violations);
+        if !cells.insert(observation.cell()) {
             add_duplicate(index, &mut violations);
         }
     }
@@ -67,19 +70,22 @@ fn check_report(registry: &Registry, draft: &ReportDraft) -> Result<Period, Faul
 
 /// What else is wrong with a report of which not everything can be read, beside what is wrong with its form.
 pub(super) fn check_readable(registry: &Registry, readable: &ReadReport, violations: &mut Violations) {
-    check_subject(registry, readable.unit.as_ref(), readable.organ, readable.period.as_ref(), violations);
+    let period = check_subject(registry, readable.unit.as_ref(), readable.organ, readable.period.as_ref(), violations);
+    check_issuer(registry, readable.issuer.as_ref(), violations);
+    let days = period.as_ref().map(Period::span);
     let mut cells = HashSet::new();
     for (index, observation) in readable.observations.iter().enumerate() {
-        let ReadObservation { indicator: Some(indicator), by, scope, value, .. } = observation else { continue };
-        check_observation(registry, index, indicator, by, *scope, value.as_ref(), violations);
-        if !cells.insert((indicator, by, scope)) {
+        check_group(registry, days, index, &observation.units, violations);
+        let ReadObservation { indicator: Some(indicator), by, scope, value, units, .. } = observation else { continue };
+        check_observation(registry, days, index, (indicator, by, *scope, value.as_ref()), violations);
+        if !cells.insert((indicator, by, *scope, units.as_slice())) {
             add_duplicate(index, violations);
         }
     }
 }
 
 fn add_duplicate(index: usize, violations: &mut Violations) {
-    let message = "the same indicator, by and scope stand in this report before";
+    let message = "the same indicator, by, scope and units stand in this report before";
     violations.add(format!("report.observations[{index}]"), Reason::DuplicateObservation, message);
 }
 
@@ -91,13 +97,13 @@ fn check_subject(
     violations: &mut Violations,
 ) -> Option<Period> {
     let id = unit?;
-    let Some(unit) = registry.unit(id) else {
+    if registry.unit(id).is_none() {
         violations.add("report.unit", Reason::UnknownUnit, format!("unit {id} is not registered"));
         return None;
-    };
+    }
     let period = match period? {
         WrittenPeriod::Days(period) => period.clone(),
-        WrittenPeriod::Term(label) => match registry.find_term(unit, organ, label) {
+        WrittenPeriod::Term(label) => match registry.find_term(id, organ, label) {
             Some(term) => Period::of_term(label, term.span()),
             None => {
                 let message = format!("neither {id} nor a unit above it has a term {label} of this organ");
@@ -106,25 +112,44 @@ fn check_subject(
             }
         },
     };
-    let lives_in_it = period.span().last_day.is_none_or(|last_day| registry.is_alive_on(id, last_day));
-    if !lives_in_it {
+    if !registry.is_alive_in(id, &period.span()) {
         let message = format!("{id} lives on no day of {}", period.written());
         violations.add("report.period", Reason::UnitNotAlive, message);
     }
     Some(period)
 }
 
+fn check_issuer(registry: &Registry, issuer: Option<&UnitId>, violations: &mut Violations) {
+    if let Some(issuer) = issuer.filter(|issuer| registry.unit(issuer).is_none()) {
+        violations.add("report.issuer", Reason::UnknownUnit, format!("unit {issuer} is not registered"));
+    }
+}
+
+/// Units of a group are registered and live in the period.
+fn check_group(registry: &Registry, days: Option<Span>, index: usize, units: &[UnitId], violations: &mut Violations) {
+    for unit in units {
+        let path = format!("report.observations[{index}].units");
+        if registry.unit(unit).is_none() {
+            violations.add(path, Reason::UnknownUnit, format!("unit {unit} is not registered"));
+        } else if days.is_some_and(|days| !registry.is_alive_in(unit, &days)) {
+            violations.add(path, Reason::UnitNotAlive, format!("{unit} lives on no day of the period"));
+        }
+    }
+}
+
+/// What an observation says of what: indicator, by, scope and value.
+type Said<'a> = (&'a IndicatorId, &'a BTreeMap<IndicatorId, IndicatorId>, Scope, Option<&'a Value>);
+
 fn check_observation(
     registry: &Registry,
+    days: Option<Span>,
     index: usize,
-    id: &IndicatorId,
-    by: &BTreeMap<IndicatorId, IndicatorId>,
-    scope: Scope,
-    value: Option<&Value>,
+    (id, by, scope, value): Said<'_>,
     violations: &mut Violations,
 ) {
     let path = format!("report.observations[{index}]");
-    let Some(indicator) = registry.indicator(id) else {
+    // The version that holds on the last day of the period.
+    let Some(indicator) = registry.indicator_on(id, days.and_then(|days| days.last_day)) else {
         violations.add(format!("{path}.indicator"), Reason::UnknownIndicator, format!("indicator {id} is not defined"));
         return;
     };
@@ -140,6 +165,13 @@ fn check_observation(
             violations.add(format!("{path}.percent"), Reason::PercentOutOfRange, message);
         }
     }
+    if let Some(Value::Category(code)) = value
+        && indicator.value_kind == ValueKind::Category
+        && !indicator.codes.contains(code)
+    {
+        let message = format!("{code} is none of its codes: {}", list(&indicator.codes));
+        violations.add(format!("{path}.category"), Reason::UnknownCode, message);
+    }
     for (dimension, code) in by {
         let path = || format!("{path}.by[{:?}]", dimension.as_str());
         match indicator.dimension(dimension) {
@@ -148,8 +180,7 @@ fn check_observation(
                 violations.add(path(), Reason::UnknownDimension, message);
             }
             Some(known) if known.closed && !known.codes.contains(code) => {
-                let codes: Vec<&str> = known.codes.iter().map(|code| code.as_str()).collect();
-                let message = format!("{code} is none of its codes: {}", codes.join(", "));
+                let message = format!("{code} is none of its codes: {}", list(&known.codes));
                 violations.add(path(), Reason::UnknownCode, message);
             }
             Some(_) => {}
@@ -157,11 +188,19 @@ fn check_observation(
     }
 }
 
+fn list(codes: &[IndicatorId]) -> String {
+    codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// Whether an indicator of that kind takes that value; else what it takes.
 fn check_kind(kind: ValueKind, scope: Scope, value: &Value) -> Result<(), &'static str> {
     let (fits, expected) = match (kind, scope, value) {
         (_, _, Value::Missing(_)) => return Ok(()),
         (ValueKind::Flag, Scope::Own, value) => (matches!(value, Value::Flag(_)), "flag"),
+        (ValueKind::Flag, Scope::Group, value) => (
+            matches!(value, Value::Flag(_) | Value::Percent(_) | Value::Ratio(_)),
+            "flag of each unit of the group, or percent or ratio: the share that the report publishes",
+        ),
         (ValueKind::Flag, Scope::Children | Scope::Subtree, value) => (
             matches!(value, Value::Percent(_) | Value::Ratio(_)),
             "percent or ratio where its scope is CHILDREN or SUBTREE: the share that the report publishes",
@@ -170,6 +209,9 @@ fn check_kind(kind: ValueKind, scope: Scope, value: &Value) -> Result<(), &'stat
         (ValueKind::Decimal, _, value) => (matches!(value, Value::Decimal(_)), "decimal"),
         (ValueKind::Percent, _, value) => (matches!(value, Value::Percent(_)), "percent"),
         (ValueKind::Ratio, _, value) => (matches!(value, Value::Ratio(_)), "ratio"),
+        (ValueKind::Category, _, value) => (matches!(value, Value::Category(_)), "category"),
+        (ValueKind::Direction, _, value) => (matches!(value, Value::Direction(_)), "direction"),
+        (ValueKind::Change, _, value) => (matches!(value, Value::Change(_)), "change"),
         (ValueKind::Money, _, value) => (matches!(value, Value::Money { .. }), "money"),
     };
     if fits { Ok(()) } else { Err(expected) }

@@ -11,7 +11,8 @@ use shared::{
         ids::{ReportName, UnitId},
         log::{RequestKey, Revision},
         period::Period,
-        report::Report,
+        report::{Observation, Report},
+        unit::Unit,
     },
 };
 
@@ -19,7 +20,7 @@ use super::{
     Work,
     check::Checked,
     findings,
-    register::{check_indicators, check_terms, check_units},
+    register::{check_events, check_forms, check_indicators, check_terms, check_units},
     state::{ReportRecord, State, identity},
 };
 
@@ -60,7 +61,9 @@ pub(super) enum Decision {
 pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Result<Decision, Fault> {
     let (request, validate_only) = match work {
         Work::Units(command) => (command.request, command.validate_only),
+        Work::Events(command) => (command.request, command.validate_only),
         Work::Indicators(command) => (command.request, command.validate_only),
+        Work::Forms(command) => (command.request, command.validate_only),
         Work::Terms(command) => (command.request, command.validate_only),
         Work::Report(command) => (command.request, command.validate_only),
         Work::Withdrawal(command) => (command.request, command.validate_only),
@@ -72,13 +75,19 @@ pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Re
     let plain = |change| (change, Vec::new());
     let mut changes: Vec<(Change, Vec<Finding>)> = match work {
         Work::Units(command) => {
-            let places: HashMap<&UnitId, usize> = command.content.units.iter().map(|unit| &unit.id).zip(0..).collect();
-            let units = check_units(registry, &command.content)?.into_iter().map(|unit| {
-                let findings = findings::of_unit(&unit, places.get(&unit.id).copied().unwrap_or_default());
-                (Change::UnitRegistered(unit), findings)
-            });
+            let units = registrations(&command.content.units, check_units(registry, &command.content)?);
             let stated = command.content.complete_from.filter(|day| registry.complete_from() != Some(*day));
             units.chain(stated.map(Change::RegisterCompleteFrom).map(plain)).collect()
+        }
+        Work::Events(command) => {
+            let (units, events) = check_events(registry, &command.content)?;
+            let events = events.into_iter().map(Change::UnitEventRecorded).map(plain);
+            registrations(&command.content.units, units).chain(events).collect()
+        }
+        Work::Forms(command) => {
+            let (forms, waivers) = check_forms(registry, &command.content)?;
+            let forms = forms.into_iter().map(Change::FormDefined);
+            forms.chain(waivers.into_iter().map(Change::DutyWaived)).map(plain).collect()
         }
         Work::Indicators(command) => {
             let new = check_indicators(registry, &command.content)?;
@@ -95,9 +104,7 @@ pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Re
             };
             let report = next_version(state, &command.content, checked.period)?;
             let mut findings = checked.findings;
-            if let Some(said) = state.said_of(&report.unit) {
-                findings.extend(findings::of_others(registry, &report, said));
-            }
+            findings.extend(findings::of_others(registry, &report, state.said()));
             vec![(Change::ReportSubmitted(Box::new(report)), findings::bounded(findings))]
         }
         Work::Withdrawal(command) => vec![plain(withdrawal(state, &command.content)?)],
@@ -109,6 +116,15 @@ pub(super) fn decide(state: &State, work: &Work, checked: Option<Checked>) -> Re
         (false, ..) => {}
     }
     Ok(Decision::Change { changes, request, validate_only })
+}
+
+/// The registration of units, each with what is odd about it at its place in the request.
+fn registrations(requested: &[Unit], new: Vec<Unit>) -> impl Iterator<Item = (Change, Vec<Finding>)> {
+    let places: HashMap<UnitId, usize> = requested.iter().map(|unit| unit.id.clone()).zip(0..).collect();
+    new.into_iter().map(move |unit| {
+        let findings = findings::of_unit(&unit, places.get(&unit.id).copied().unwrap_or_default());
+        (Change::UnitRegistered(unit), findings)
+    })
 }
 
 /// The revision of an earlier call with the same id and content.
@@ -146,15 +162,23 @@ fn next_version(state: &State, submit: &SubmitRequest, period: Period) -> Result
     let newest = record.map_or(Revision::ZERO, ReportRecord::newest_change);
     expect(submit.expected_revision, newest)?;
     let version_count = record.map_or(0, |record| record.versions.len());
+    // What is measured is fixed with the report: a later definition leaves it as it is.
+    let last_day = period.span().last_day;
+    let observations = draft.observations.iter().map(|observation| {
+        let definition = state.registry().indicator_on(&observation.indicator, last_day);
+        Observation { indicator_version: definition.map_or(1, |definition| definition.version), ..observation.clone() }
+    });
     Ok(Report {
         name: known.unwrap_or(ReportName(state.revision().next().get())),
         version: u32::try_from(version_count).unwrap_or(u32::MAX).saturating_add(1),
         unit: draft.unit.clone(),
         organ: draft.organ,
         period,
+        issuer: draft.issuer.clone(),
+        sender: draft.sender.clone(),
         form: draft.form.clone(),
         source: draft.source.clone(),
-        observations: draft.observations.clone(),
+        observations: observations.collect(),
         note: draft.note.clone(),
     })
 }

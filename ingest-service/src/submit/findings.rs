@@ -1,12 +1,32 @@
-//! What is odd about a report: each rule in a function of its own. A finding refuses nothing.
+//! What is odd about a report. A finding refuses nothing: it is the document that says so.
+//!
+//! Every rule is one function with one paragraph:
+//!
+//! | rule | where | looks at |
+//! |---|---|---|
+//! | STATED_PERCENT_TRUNCATED, STATED_PERCENT_CONTRADICTS, STATED_PERCENTS_SUM | `stated` | the report |
+//! | PARTS_CONTRADICT_TOTAL, BALANCE_CONTRADICTS | `parts` | the report |
+//! | INDEX_AS_INCREASE, AMBIGUOUS_CHANGE | `growth` | the report |
+//! | POINTS_AS_PERCENT | `growth` | the report and what was said before |
+//! | PERIOD_ENDS_AFTER_PUBLICATION, UNIT_LIVES_PARTLY, NOT_APPLICABLE_THEN, UNKNOWN_FORM | `time` | the report and the registry |
+//! | SOURCES_DISAGREE | `sources` | what other reports say |
+//! | CHILDREN_CONTRADICT | `children` | what other reports say |
+//! | MIXED_SCRIPTS | here | the texts |
 
+mod children;
+mod growth;
+mod parts;
 mod sources;
 mod stated;
+mod time;
 
+use jiff::civil::Date;
 use shared::{
     limits::FINDINGS_BYTES_MAX,
     model::{
         finding::{Finding, FindingReason, Severity},
+        ids::IndicatorId,
+        indicator::Indicator,
         period::Period,
         report::{Report, ReportDraft},
         text,
@@ -17,21 +37,48 @@ use shared::{
 
 pub(super) use sources::Said;
 
+/// The definitions by which a report is read: those that hold on the last day of its period.
+#[derive(Clone, Copy, Debug)]
+struct Definitions<'a> {
+    registry: &'a Registry,
+    last_day: Option<Date>,
+}
+
+impl<'a> Definitions<'a> {
+    fn of(self, indicator: &IndicatorId) -> Option<&'a Indicator> {
+        self.registry.indicator_on(indicator, self.last_day)
+    }
+}
+
 /// What the report itself and the registry tell: everything but other reports.
 pub(super) fn of_draft(registry: &Registry, draft: &ReportDraft, period: &Period) -> Vec<Finding> {
-    let mut findings = stated::check(registry, &draft.observations);
-    findings.extend(ends_after_publication(draft, period));
+    let definitions = Definitions { registry, last_day: period.span().last_day };
+    let observations = &draft.observations;
+    let mut findings = stated::check(definitions, observations);
+    findings.extend(parts::parts_and_totals(definitions, observations));
+    findings.extend(parts::balances(definitions, observations));
+    findings.extend(growth::index_as_increase(period, observations));
+    findings.extend(growth::ambiguous(observations));
+    findings.extend(time::ends_after_publication(draft, period));
+    findings.extend(time::lives_partly(registry, &draft.unit, period));
+    findings.extend(time::not_applicable_then(definitions, &draft.unit, period, observations));
+    findings.extend(time::unknown_form(registry, &draft.form));
     findings.extend(mixed_scripts("report.source.title", &draft.source.title));
+    findings.extend(mixed_scripts("report.sender", &draft.sender));
     findings.extend(mixed_scripts("report.note", &draft.note));
-    for (index, observation) in draft.observations.iter().enumerate() {
+    for (index, observation) in observations.iter().enumerate() {
         findings.extend(mixed_scripts(&format!("report.observations[{index}].note"), &observation.note));
     }
     findings
 }
 
-/// What other reports that count about the same unit tell.
+/// What other reports that count tell.
 pub(super) fn of_others(registry: &Registry, report: &Report, said: &Said) -> Vec<Finding> {
-    sources::check(registry, report, said)
+    let definitions = Definitions { registry, last_day: report.period.span().last_day };
+    let mut findings = sources::check(registry, report, said);
+    findings.extend(children::check(definitions, report, said));
+    findings.extend(growth::points_as_percent(definitions, report, said));
+    findings
 }
 
 /// No more findings than an entry has room for: warnings before the rest, and a last one that counts what is left out.
@@ -63,25 +110,16 @@ pub(super) fn of_unit(unit: &Unit, index: usize) -> Vec<Finding> {
     mixed_scripts(&format!("units[{index}].name"), &unit.name).into_iter().collect()
 }
 
-/// A figure of what has happened cannot be about days that were still to come. Projections and plans can.
-fn ends_after_publication(draft: &ReportDraft, period: &Period) -> Option<Finding> {
-    let published_on = draft.source.published_on?;
-    let last_day = period.span().last_day;
-    let looks_back = draft.observations.iter().any(|observation| !observation.basis.looks_ahead());
-    if !looks_back || last_day.is_some_and(|last_day| last_day <= published_on) {
-        return None;
-    }
-    let end = last_day.map_or_else(|| "is open".to_owned(), |last_day| format!("ends on {last_day}"));
-    let message = format!("{} {end}, the report was published on {published_on}", period.written());
-    Some(info(FindingReason::PeriodEndsAfterPublication, "report.period", message))
-}
-
 /// A word of letters that look alike in two scripts may pass for another word.
 fn mixed_scripts(path: &str, text: &str) -> Option<Finding> {
     text::mixes_scripts(text).then(|| {
         let message = "a word of it mixes scripts; it may look like another one".to_owned();
-        Finding { severity: Severity::Warning, ..info(FindingReason::MixedScripts, path, message) }
+        warning(FindingReason::MixedScripts, path, message)
     })
+}
+
+fn warning(reason: FindingReason, path: &str, message: String) -> Finding {
+    Finding { severity: Severity::Warning, ..info(reason, path, message) }
 }
 
 fn info(reason: FindingReason, path: &str, message: String) -> Finding {

@@ -17,7 +17,7 @@ use shared::{
         report::{Report, Source},
         unit::Organ,
     },
-    registry::Registry,
+    registry::{Registries, Registry},
 };
 use uuid::Uuid;
 
@@ -28,8 +28,10 @@ use super::findings::Said;
 pub struct Snapshot {
     /// Its newest revision.
     pub revision: Revision,
-    /// Units, indicators, terms.
+    /// Units, indicators, terms, forms.
     pub registry: Registry,
+    /// The registry after each change of it, for walks over one snapshot.
+    pub registries: Registries,
     /// Every report ever, by its name.
     pub reports: RedBlackTreeMapSync<ReportName, ReportRecord>,
     /// Versions of reports about which something was found, by their revision.
@@ -65,11 +67,6 @@ impl ReportRecord {
         newest.map(|(version, unit)| (*version, unit))
     }
 
-    /// Unit of its newest version.
-    fn unit(&self) -> Option<&UnitId> {
-        self.versions.last().map(|(_, unit)| unit)
-    }
-
     /// Revision of the withdrawal that held at that revision; none if the report counted.
     pub fn withdrawal_at(&self, snapshot: Revision) -> Option<Revision> {
         let withdrawal = self.withdrawals.iter().rev().copied().find(|withdrawal| *withdrawal <= snapshot);
@@ -84,6 +81,16 @@ impl ReportRecord {
 }
 
 impl Snapshot {
+    /// The revisions of the versions and withdrawals of a report up to a snapshot, oldest first.
+    pub fn history_of(&self, report: ReportName, snapshot: Revision) -> Vec<Revision> {
+        let Some(record) = self.reports.get(&report) else { return Vec::new() };
+        let versions = record.versions.iter().map(|(version, _)| *version);
+        let mut history: Vec<Revision> = versions.chain(record.withdrawals.iter().copied()).collect();
+        history.retain(|revision| *revision <= snapshot);
+        history.sort();
+        history
+    }
+
     /// Findings in the order in which they were found, from the first one after that revision on, as they stood at
     /// `snapshot`; with the place of each among those of its version.
     pub fn findings_after(&self, after: Revision, snapshot: Revision) -> impl Iterator<Item = (usize, FindingRow)> {
@@ -116,8 +123,8 @@ pub(super) struct State {
     record_time: Timestamp,
     name_by_identity: HashMap<Identity, ReportName>,
     identity_by_name: HashMap<ReportName, Identity>,
-    /// What the reports that count say, by their unit.
-    said_of: HashMap<UnitId, Said>,
+    /// What the reports that count say.
+    said: Said,
     requests: HashMap<Uuid, ([u8; 16], Revision)>,
     request_order: VecDeque<Uuid>,
 }
@@ -133,9 +140,16 @@ impl State {
             Change::ReportWithdrawn { name, .. } => self.apply_withdrawal(entry.revision, *name),
             Change::UnitRegistered(_)
             | Change::RegisterCompleteFrom(_)
+            | Change::UnitEventRecorded(_)
             | Change::IndicatorDefined(_)
             | Change::TermDefined(_)
+            | Change::FormDefined(_)
+            | Change::DutyWaived(_)
             | Change::Unchanged => {}
+        }
+        if entry.ends_change {
+            let Snapshot { registry, registries, .. } = &mut self.durable_when_published;
+            registries.note(entry.revision, registry);
         }
         if let Some(request) = entry.request {
             self.remember(request, entry.revision);
@@ -148,9 +162,7 @@ impl State {
             self.name_by_identity.remove(&before);
         }
         self.name_by_identity.insert(identity, report.name);
-        self.silence(report.name);
-        let said = self.said_of.entry(report.unit.clone()).or_default();
-        said.put(&self.durable_when_published.registry, report, revision);
+        self.said.put(&self.durable_when_published.registry, report, revision);
 
         let Snapshot { reports, findings: found, .. } = &mut self.durable_when_published;
         let before = reports.get(&report.name).cloned();
@@ -164,19 +176,11 @@ impl State {
     }
 
     fn apply_withdrawal(&mut self, revision: Revision, name: ReportName) {
-        self.silence(name);
+        self.said.remove(name);
         let reports = &mut self.durable_when_published.reports;
         if let Some(mut record) = reports.get(&name).cloned() {
             record.withdrawals.push_back_mut(revision);
             reports.insert_mut(name, record);
-        }
-    }
-
-    /// What a report has said so far no longer counts.
-    fn silence(&mut self, name: ReportName) {
-        let record = self.durable_when_published.reports.get(&name);
-        if let Some(said) = record.and_then(|record| record.unit().and_then(|unit| self.said_of.get_mut(unit))) {
-            said.remove(name);
         }
     }
 
@@ -215,9 +219,9 @@ impl State {
         self.durable_when_published.reports.get(&name)
     }
 
-    /// What the reports that count say about a unit.
-    pub(super) fn said_of(&self, unit: &UnitId) -> Option<&Said> {
-        self.said_of.get(unit)
+    /// What the reports that count say.
+    pub(super) fn said(&self) -> &Said {
+        &self.said
     }
 
     /// The report whose newest version identifies itself so.

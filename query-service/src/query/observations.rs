@@ -1,13 +1,14 @@
 //! What do current reports say?
 
+use rust_decimal::{Decimal, RoundingStrategy};
 use shared::model::{
     fault::{Fault, Reason},
-    ids::IndicatorId,
-    query::{ObservationRow, ObservationsQuery, TimeFilter},
-    unit::Unit,
+    ids::{IndicatorId, UnitId},
+    query::{ObservationRow, ObservationsQuery, Reading, TimeFilter},
+    report::{ChangeUnit, Qualifier, Value},
 };
 
-use super::select;
+use super::{select, share::precedence};
 use crate::index::{Known, Statement};
 
 /// At most `rows_max` rows after the row with the key `after`, in the order of unit,
@@ -26,18 +27,19 @@ pub fn observations(
         return Err(Fault::new(Reason::IndicatorNotFound, format!("indicator {id} is not defined")));
     }
     let mut units = select::ever(registry, &query.units)?;
-    units.sort_by(|a, b| a.id.cmp(&b.id));
+    units.sort();
     // The key begins with the unit: those before that of the last row need no second look.
     let from_unit = after.split(SEPARATOR).next().unwrap_or_default();
-    let units = units.into_iter().filter(|unit| unit.id.as_str() >= from_unit);
+    let units = units.into_iter().filter(|unit| unit.as_str() >= from_unit);
     let indicators: Vec<&IndicatorId> = match &query.indicator {
         Some(indicator) => vec![indicator],
-        None => registry.indicators_after("").map(|indicator| &indicator.value.id).collect(),
+        None => registry.indicators_after("").map(|indicator| &indicator.id).collect(),
     };
     let statements = units.flat_map(|unit| {
-        let about = indicators.iter().flat_map(move |indicator| known.all(indicator, &unit.id));
+        let about = indicators.iter().flat_map(move |indicator| known.all(indicator, unit));
         let mut about: Vec<(String, &Statement)> = about
             .filter(|statement| is_of_time(statement, query.time))
+            .filter(|statement| query.organ.is_none_or(|organ| statement.report().organ == organ))
             .map(|statement| (key(unit, statement), statement))
             .filter(|(key, _)| key.as_str() > after)
             .collect();
@@ -58,9 +60,9 @@ fn is_of_time(statement: &Statement, time: TimeFilter) -> bool {
 /// Between the parts of a key: below every character of an id, so that keys have the order of their parts.
 const SEPARATOR: char = ' ';
 
-fn key(unit: &Unit, statement: &Statement) -> String {
+fn key(unit: &UnitId, statement: &Statement) -> String {
     let (report, indicator) = (statement.report().name.0, &statement.observation().indicator);
-    let (unit, place) = (&unit.id, statement.index);
+    let place = statement.index;
     format!("{unit}{SEPARATOR}{indicator}{SEPARATOR}{report:020}{SEPARATOR}{place:05}")
 }
 
@@ -77,5 +79,80 @@ fn row(known: &Known<'_>, key: String, statement: &Statement) -> ObservationRow 
         revision: statement.source.revision,
         observation: statement.observation().clone(),
         findings: known.findings(statement).map(|(_, finding)| finding.clone()).collect(),
+        readings: readings(known, statement),
+        issuer: report.issuer.clone(),
+    }
+}
+
+/// Every reading of a change that does not say what its number is.
+fn readings(known: &Known<'_>, statement: &Statement) -> Vec<Reading> {
+    let observation = statement.observation();
+    let Value::Change(change) = &observation.value else { return Vec::new() };
+    let value = || value_of_change(known, statement);
+    let implied = |unit| {
+        let (value, bound) = value()?;
+        let baseline = baseline(value, change.amount, unit)?;
+        // The greater the change, the less there was before.
+        let bounded = combine(bound, reverse(observation.qualifier))?;
+        Some((baseline.round_dp_with_strategy(6, RoundingStrategy::MidpointAwayFromZero).normalize(), bounded))
+    };
+    change.readings().iter().map(|unit| Reading { unit: *unit, implied_baseline: implied(*unit) }).collect()
+}
+
+/// The value of which it is the change, as the same unit states it for the same last day, and how the number bounds it.
+fn value_of_change(known: &Known<'_>, statement: &Statement) -> Option<(Decimal, Qualifier)> {
+    let (report, observation) = (statement.report(), statement.observation());
+    let registry = known.registry();
+    let definition = registry.indicator_version(&observation.indicator, observation.indicator_version)?;
+    let of = definition.change_of.as_ref()?;
+    let last_day = report.period.span().last_day?;
+    let said = known.all(of, &report.unit).filter(|other| {
+        let theirs = other.observation();
+        (theirs.scope, &theirs.by, &theirs.units) == (observation.scope, &observation.by, &observation.units)
+            && other.report().period.span().last_day == Some(last_day)
+    });
+    let said = said.min_by_key(|other| precedence(other))?.observation();
+    let number = match &said.value {
+        Value::Count(count) => Decimal::from(*count),
+        Value::Decimal(number) | Value::Percent(number) | Value::Money { amount: number, .. } => *number,
+        _ => return None,
+    };
+    (number > Decimal::ZERO).then_some((number, said.qualifier))
+}
+
+/// The value at the baseline if the number of a change is read so; none where it cannot be.
+fn baseline(value: Decimal, change: Decimal, read_as: ChangeUnit) -> Option<Decimal> {
+    let part = |factor: Option<Decimal>| factor.filter(|f| *f > Decimal::ZERO).and_then(|f| value.checked_div(f));
+    match read_as {
+        ChangeUnit::Percent => part(change.checked_div(Decimal::ONE_HUNDRED)?.checked_add(Decimal::ONE)),
+        ChangeUnit::PercentagePoint | ChangeUnit::Absolute => value.checked_sub(change),
+        ChangeUnit::Index => part(change.checked_div(Decimal::ONE_HUNDRED)),
+        ChangeUnit::Times => part(Some(change)),
+        ChangeUnit::TimesMore => part(change.checked_add(Decimal::ONE)),
+        // Over how many years is not said.
+        ChangeUnit::PercentPerYear => None,
+    }
+}
+
+/// How a bound reads from the other side.
+fn reverse(qualifier: Qualifier) -> Qualifier {
+    match qualifier {
+        Qualifier::MoreThan => Qualifier::LessThan,
+        Qualifier::AtLeast => Qualifier::AtMost,
+        Qualifier::LessThan => Qualifier::MoreThan,
+        Qualifier::AtMost => Qualifier::AtLeast,
+        Qualifier::Exact | Qualifier::About => qualifier,
+    }
+}
+
+/// How two bounds bound what follows from both; none where they pull in two directions.
+fn combine(a: Qualifier, b: Qualifier) -> Option<Qualifier> {
+    use Qualifier::{About, AtLeast, AtMost, Exact, LessThan, MoreThan};
+    match (a, b) {
+        (Exact, other) | (other, Exact) => Some(other),
+        (a, b) if a == b => Some(a),
+        (MoreThan, AtLeast) | (AtLeast, MoreThan) => Some(MoreThan),
+        (LessThan, AtMost) | (AtMost, LessThan) => Some(LessThan),
+        (About | MoreThan | AtLeast | LessThan | AtMost, _) => None,
     }
 }

@@ -10,7 +10,7 @@ use shared::{
         query::{RowUnit, UnitSelector},
         unit::{Level, Unit},
     },
-    registry::Registry,
+    registry::{Registry, UnitRecord},
 };
 
 /// Units of one row.
@@ -44,12 +44,12 @@ pub(super) fn groups<'a>(
     let mut units = select(registry, selector, day)?;
     units.sort_by(|a, b| a.id.cmp(&b.id));
     let Some(level) = group_by else {
-        return Ok(vec![Group { row: whole_row(registry, selector)?, units }]);
+        return Ok(vec![Group { row: whole_row(registry, selector, day)?, units }]);
     };
     let mut by_unit: BTreeMap<&UnitId, Group<'a>> = BTreeMap::new();
     let mut without = Group { row: RowUnit::None, units: Vec::new() };
     for unit in units {
-        match registry.at_level_on(unit, level, day) {
+        match registry.at_level_on(&unit.id, level, day) {
             Some(above) => {
                 let group = by_unit.entry(&above.id);
                 group.or_insert_with(|| Group { row: row_of(above), units: Vec::new() }).units.push(unit);
@@ -68,37 +68,57 @@ pub(super) fn groups<'a>(
 ///
 /// # Errors
 /// `UnitNotFound` for a unit that the selector names.
-pub(super) fn ever<'a>(registry: &'a Registry, selector: &UnitSelector) -> Result<Vec<&'a Unit>, Fault> {
-    // No unit ends yet, so on the last day all of them are alive.
-    select(registry, selector, Date::MAX)
-}
-
-fn select<'a>(registry: &'a Registry, selector: &UnitSelector, day: Date) -> Result<Vec<&'a Unit>, Fault> {
+pub(super) fn ever<'a>(registry: &'a Registry, selector: &UnitSelector) -> Result<Vec<&'a UnitId>, Fault> {
     match selector {
         UnitSelector::Under { unit, level } => {
-            let subtree = registry.subtree_on(unit_named(registry, unit)?, day);
-            Ok(subtree.filter(|unit| level.is_none_or(|level| unit.level == level)).collect())
+            unit_named(registry, unit)?;
+            let had_level = |record: &&UnitRecord| level.is_none_or(|level| record.levels().any(|had| had == level));
+            let subtree = registry.subtree_ever(unit).into_iter().filter(had_level);
+            Ok(subtree.map(|record| &record.registration.id).collect())
         }
         UnitSelector::Ids(ids) => {
-            let mut unknown = Violations::default();
-            for id in ids.iter().filter(|id| registry.unit(id).is_none()) {
-                unknown.add("units.ids", Reason::UnitNotFound, format!("unit {id} is not registered"));
-            }
-            unknown.into_result()?;
-            Ok(ids
-                .iter()
-                .filter_map(|id| registry.unit(id))
-                .filter(|unit| registry.is_alive_on(&unit.id, day))
-                .collect())
+            check_known(registry, ids)?;
+            Ok(ids.iter().filter_map(|id| registry.unit(id)).map(|unit| &unit.id).collect())
         }
     }
 }
 
-fn whole_row(registry: &Registry, selector: &UnitSelector) -> Result<RowUnit, Fault> {
+/// The units of a selector that are alive on that day, as they were then.
+///
+/// # Errors
+/// `UnitNotFound` for a unit that the selector names.
+pub(super) fn select<'a>(registry: &'a Registry, selector: &UnitSelector, day: Date) -> Result<Vec<&'a Unit>, Fault> {
     match selector {
-        UnitSelector::Under { unit, .. } => unit_named(registry, unit).map(row_of),
+        UnitSelector::Under { unit, level } => {
+            unit_named(registry, unit)?;
+            let subtree = registry.subtree_on(unit, day);
+            Ok(subtree.filter(|unit| level.is_none_or(|level| unit.level == level)).collect())
+        }
+        UnitSelector::Ids(ids) => {
+            check_known(registry, ids)?;
+            Ok(ids.iter().filter_map(|id| registry.unit_on(id, day)).collect())
+        }
+    }
+}
+
+fn check_known(registry: &Registry, ids: &[UnitId]) -> Result<(), Fault> {
+    let mut unknown = Violations::default();
+    for id in ids.iter().filter(|id| registry.unit(id).is_none()) {
+        unknown.add("units.ids", Reason::UnitNotFound, format!("unit {id} is not registered"));
+    }
+    unknown.into_result()
+}
+
+/// The row of a selector: the unit that it names, as it was called on that day or, if it did not live then, last.
+fn whole_row(registry: &Registry, selector: &UnitSelector, day: Date) -> Result<RowUnit, Fault> {
+    let named = |unit: &UnitId| {
+        let newest = unit_named(registry, unit)?;
+        Ok(row_of(registry.unit_on(unit, day).unwrap_or(newest)))
+    };
+    match selector {
+        UnitSelector::Under { unit, .. } => named(unit),
         UnitSelector::Ids(ids) => match ids.as_slice() {
-            [unit] => unit_named(registry, unit).map(row_of),
+            [unit] => named(unit),
             _ => Ok(RowUnit::Several),
         },
     }

@@ -11,7 +11,7 @@ use shared::{
     model::{
         fault::{Fault, Reason},
         ids::UnitId,
-        indicator::RollUp,
+        indicator::{Indicator, RollUp},
         query::{Claim, ExpectedBasis, PublishedShare, ShareCounts, ShareQuery, ShareRow},
         report::{Missing, Scope, Value},
         unit::Unit,
@@ -31,7 +31,7 @@ use crate::index::{FindingKey, Known, Statement};
 /// `IndicatorNotFound`, `UnitNotFound`, `MeasureNotAllowed` for an indicator that does not roll up so, `TooMany` rows.
 pub fn share(known: &Known<'_>, query: &ShareQuery) -> Result<Vec<ShareRow>, Fault> {
     let registry = known.registry();
-    let indicator = registry.indicator(&query.indicator).ok_or_else(|| {
+    let indicator = registry.indicator_on(&query.indicator, Some(query.day)).ok_or_else(|| {
         Fault::new(Reason::IndicatorNotFound, format!("indicator {} is not defined", query.indicator))
     })?;
     if indicator.roll_up != RollUp::ShareOfUnits {
@@ -51,7 +51,7 @@ pub fn share(known: &Known<'_>, query: &ShareQuery) -> Result<Vec<ShareRow>, Fau
         if registry.is_complete_on(query.day) { ExpectedBasis::Registered } else { ExpectedBasis::Assumed };
     let mut rows = Vec::with_capacity(groups.len());
     for Group { row, units } in groups {
-        let Counted { counts, contested, mut findings } = count(known, query, &units);
+        let Counted { counts, contested, mut findings } = count(known, query, indicator, &units);
         let units: Vec<&UnitId> = units.iter().map(|unit| &unit.id).collect();
         let claims = published.remove(units.as_slice()).unwrap_or_default();
         findings.extend(claims.iter().flat_map(|claim| open_findings(known, claim.statement)));
@@ -73,7 +73,7 @@ fn open_findings<'a>(known: &'a Known<'_>, statement: &'a Statement) -> impl Ite
     known.findings(statement).map(|(key, _)| key)
 }
 
-fn count(known: &Known<'_>, query: &ShareQuery, units: &[&Unit]) -> Counted {
+fn count(known: &Known<'_>, query: &ShareQuery, indicator: &Indicator, units: &[&Unit]) -> Counted {
     let mut counts = ShareCounts::default();
     let mut contested = 0;
     let mut findings = BTreeSet::new();
@@ -81,7 +81,10 @@ fn count(known: &Known<'_>, query: &ShareQuery, units: &[&Unit]) -> Counted {
         let statements = || known.own(&query.indicator, &unit.id).filter(|s| holds_on(s, query.day));
         let counting = statements().min_by_key(|statement| precedence(statement));
         let value = counting.map(|statement| &statement.observation().value);
-        *match value {
+        // Where by its definition the question does not arise, a report does not make it arise; it carries a finding.
+        let arises = known.registry().not_applicable_on(indicator, unit, query.day).is_none();
+        *match value.filter(|_| arises) {
+            None if !arises => &mut counts.not_applicable,
             Some(Value::Flag(true)) => &mut counts.yes,
             Some(Value::Flag(false)) => &mut counts.no,
             Some(Value::Missing(Missing::Withheld)) => &mut counts.withheld,
@@ -105,7 +108,7 @@ fn holds_on(statement: &Statement, day: Date) -> bool {
 }
 
 /// Of several statements the least counts: fewer days, then later published, then the later version.
-fn precedence(statement: &Statement) -> impl Ord + use<> {
+pub(super) fn precedence(statement: &Statement) -> impl Ord + use<> {
     let days = statement.report().period.span().day_count();
     (days.is_none(), days, Reverse(statement.report().source.published_on), Reverse(statement.source.revision))
 }
@@ -143,8 +146,13 @@ fn denoted<'a>(registry: &'a Registry, statement: &Statement, day: Date) -> Opti
     let unit = unit_named(registry, &statement.report().unit).ok()?;
     let units: BTreeSet<&UnitId> = match statement.observation().scope {
         Scope::Own => return None,
+        Scope::Children if !registry.is_alive_on(&unit.id, day) => return None,
         Scope::Children => registry.children_on(&unit.id, day).map(|unit| &unit.id).collect(),
-        Scope::Subtree => registry.subtree_on(unit, day).map(|unit| &unit.id).collect(),
+        Scope::Subtree => registry.subtree_on(&unit.id, day).map(|unit| &unit.id).collect(),
+        Scope::Group => {
+            let units = statement.observation().units.iter();
+            units.filter_map(|unit| registry.unit_on(unit, day)).map(|unit| &unit.id).collect()
+        }
     };
     (!units.is_empty()).then(|| units.into_iter().collect())
 }

@@ -9,12 +9,17 @@ use super::*;
 use crate::{
     change::Change,
     model::{
+        event::{EventStatus, EventType, Part, UnitChange, UnitEvent},
         finding::{Finding, FindingReason, Hypothesis, Severity},
+        form::{Due, DueDay, Form, Frequency, Waiver, Weekend},
         ids::{IndicatorId, ReportName, UnitId},
-        indicator::{Dimension, Indicator, RollUp, Temporality, ValueKind},
+        indicator::{Balance, Dimension, Exception, Indicator, RollUp, Temporality, ValueKind},
         log::RequestKey,
         period::{Period, Span, WrittenPeriod},
-        report::{Basis, Missing, Observation, Qualifier, Ratio, Report, Scale, Scope, Source, Value},
+        report::{
+            Baseline, Basis, ChangeUnit, Direction, Missing, Observation, Qualifier, Ratio, Report, Scale, Scope,
+            Source, Value, ValueChange,
+        },
         term::{DatesBasis, Term, TermKey},
         unit::{Level, Organ, Unit},
     },
@@ -54,9 +59,66 @@ prop_compose! {
     fn unit()(
         id in unit_id(), level in level(), kind in text(), name in text(), parent in option::of(unit_id()),
         official_code in text(), attributes in collection::btree_map("[a-z0-9_]{1,9}", "[a-z]{1,9}", 0..4),
-        valid_from in option::of(day()),
+        life in option::of((day(), 0i32..9999)), formed_by_event in any::<bool>(),
     ) -> Unit {
-        Unit { id, level, kind, name: format!("n{name}"), parent, official_code, attributes, valid_from }
+        let valid_from = life.map(|(first, _)| first).filter(|_| !formed_by_event);
+        let valid_until = life.map(|(first, days)| first.checked_add(jiff::Span::new().days(days)).unwrap());
+        let name = format!("n{name}");
+        Unit { id, level, kind, name, parent, official_code, attributes, valid_from, valid_until, formed_by_event }
+    }
+}
+
+prop_compose! {
+    fn change()(
+        name in text(), kind in text(), official_code in text(), level in option::of(level()),
+        attributes in collection::btree_map("[a-z0-9_]{1,9}", "[a-z]{0,9}", 0..4), parent in option::of(unit_id()),
+        valid_from in option::of(day()), valid_until in option::of(day()),
+    ) -> UnitChange {
+        UnitChange { name, kind, official_code, attributes, level, parent, valid_from, valid_until }
+    }
+}
+
+prop_compose! {
+    fn event()(
+        id in "[a-z0-9-]{1,20}", effective_on in option::of(days()), document in text(), change in option::of(change()),
+        units in collection::btree_set(unit_id(), 0..6), from_count in option::of(1u32..99), note in text(),
+        reason in text(), share in option::of(1i64..999), is_main in any::<bool>(),
+        event_type in prop::sample::select(vec![EventType::Merge, EventType::Split, EventType::Transfer, EventType::Correct]),
+        status in prop::sample::select(vec![EventStatus::Planned, EventStatus::Effective, EventStatus::Cancelled]),
+    ) -> UnitEvent {
+        let units: Vec<UnitId> = units.into_iter().collect();
+        let (from, into) = units.split_at(units.len() / 2);
+        let share = share.map(|share| Decimal::new(share, 3));
+        let parts = into.iter().map(|unit| Part { unit: unit.clone(), share, is_main }).collect();
+        UnitEvent {
+            id: id.parse().unwrap(), event_type, effective_on, from: from.to_vec(), into: into.to_vec(), document, status,
+            parts, change: change.unwrap_or_default(), from_count, into_count: None, reason, note,
+        }
+    }
+}
+
+prop_compose! {
+    fn form()(
+        id in "[a-z0-9_-]{1,20}", version in 1u32..9, name in text(), under in unit_id(), level in option::of(level()),
+        indicators in collection::btree_set(indicator_id(), 0..4), organ in organ(), valid_from in option::of(day()),
+        frequency in option::of(prop::sample::select(vec![Frequency::Monthly, Frequency::Quarterly, Frequency::PerTerm])),
+        day in prop_oneof![(1i8..=31).prop_map(DueDay::OfLastMonth), (0i32..=366).prop_map(DueDay::AfterEnd)],
+        weekend in option::of(prop::sample::select(vec![Weekend::NextWorkingDay, Weekend::PreviousWorkingDay])),
+        grace_days in 0i32..=366, time_zone in prop::sample::select(vec!["", "Asia/Ho_Chi_Minh", "Europe/Paris"]),
+        valid_until in option::of(day()),
+    ) -> Form {
+        Form {
+            id: id.parse().unwrap(), version, names: BTreeMap::from([("en".to_owned(), format!("n{name}"))]),
+            indicators: indicators.into_iter().collect(), under, level, organ, frequency,
+            due: frequency.map(|_| Due { day, weekend, grace_days }), time_zone: time_zone.to_owned(), valid_from,
+            valid_until,
+        }
+    }
+}
+
+prop_compose! {
+    fn waiver()(form in "[a-z0-9_-]{1,20}", unit in unit_id(), period in days(), reason in text()) -> Waiver {
+        Waiver { form: form.parse().unwrap(), unit, period, reason: format!("r{reason}") }
     }
 }
 
@@ -66,12 +128,26 @@ prop_compose! {
         value_kind in prop::sample::select(vec![ValueKind::Flag, ValueKind::Count, ValueKind::Ratio, ValueKind::Money]),
         temporality in prop::sample::select(vec![Temporality::State, Temporality::Stock, Temporality::Flow]),
         roll_up in prop::sample::select(vec![RollUp::Sum, RollUp::ShareOfUnits, RollUp::None]),
-        codes in collection::btree_set(indicator_id(), 0..4), closed in any::<bool>(),
+        codes in collection::btree_set(indicator_id(), 0..4), closed in any::<bool>(), version in 1u32..9,
+        valid_from in option::of(day()), levels in option::of(level()), under in option::of(unit_id()),
+        change_of in option::of(indicator_id()), opening in option::of(indicator_id()), description in text(),
     ) -> Indicator {
         let codes: Vec<IndicatorId> = codes.into_iter().collect();
         let dimension = Dimension { id: id.clone(), closed: closed && !codes.is_empty(), codes };
         let names = BTreeMap::from([("vi".to_owned(), format!("n{name}"))]);
-        Indicator { id, names, value_kind, temporality, roll_up, dimensions: vec![dimension], unit_of_measure }
+        let exception = |under| Exception {
+            under,
+            level: None,
+            kind: "Phường".to_owned(),
+            span: Span { first_day: valid_from, last_day: None },
+            reason: "why".to_owned(),
+        };
+        let balance = opening.map(|opening| Balance { opening, inflows: vec![id.clone()], outflows: Vec::new() });
+        Indicator {
+            id, names, value_kind, temporality, roll_up, dimensions: vec![dimension.clone()], unit_of_measure, version,
+            valid_from, codes: dimension.codes, levels: levels.into_iter().collect(),
+            not_applicable: under.map(exception).into_iter().collect(), change_of, balance, description,
+        }
     }
 }
 
@@ -101,44 +177,58 @@ fn value() -> impl Strategy<Value = Value> {
             currency: "VND".to_owned()
         }),
         prop::sample::select(missing).prop_map(Value::Missing),
+        indicator_id().prop_map(Value::Category),
+        Just(Value::Direction(Direction::SharpDecrease)),
+        (decimal(), any::<bool>(), 0i16..3).prop_map(|(amount, is_said, year)| Value::Change(ValueChange {
+            amount,
+            unit: is_said.then_some(ChangeUnit::PercentagePoint),
+            baseline: [Some(Baseline::Year(2015)), Some(Baseline::Plan), None][year as usize],
+            possible_units: if is_said { Vec::new() } else { vec![ChangeUnit::Times, ChangeUnit::TimesMore] },
+        })),
     ]
 }
 
 prop_compose! {
     fn observation()(
         indicator in indicator_id(), by in collection::btree_map(indicator_id(), indicator_id(), 0..3),
-        scope in prop::sample::select(vec![Scope::Own, Scope::Children, Scope::Subtree]),
-        value in value(),
+        scope in prop::sample::select(vec![Scope::Own, Scope::Children, Scope::Subtree]), indicator_version in 1u32..4,
+        value in value(), units in collection::btree_set(unit_id(), 0..4),
         qualifier in prop::sample::select(vec![Qualifier::Exact, Qualifier::MoreThan, Qualifier::AtMost, Qualifier::About]),
         basis in prop::sample::select(vec![Basis::Actual, Basis::Estimate, Basis::Projection, Basis::Planned]),
         stated_percent in option::of(decimal()), note in text(),
     ) -> Observation {
         // A bound of what is no number does not come through the door.
-        let is_number = !matches!(value, Value::Flag(_) | Value::Missing(_));
-        let qualifier = if is_number { qualifier } else { Qualifier::Exact };
-        Observation { indicator, by, scope, value, qualifier, basis, stated_percent, note }
+        let qualifier = if value.is_number() { qualifier } else { Qualifier::Exact };
+        let scope = if units.is_empty() { scope } else { Scope::Group };
+        let units = units.into_iter().collect();
+        Observation { indicator, by, scope, units, indicator_version, value, qualifier, basis, stated_percent, note }
     }
 }
 
-fn period() -> impl Strategy<Value = Period> {
+fn days() -> impl Strategy<Value = Period> {
     let written = ["2016", "2016-S2", "2017-Q2", "2017-08", "2017-08-17", "2015/2019-11-22", "2016/..", "../2017-08"];
-    let days = prop::sample::select(written.to_vec()).prop_map(|text| match text.parse().unwrap() {
+    prop::sample::select(written.to_vec()).prop_map(|text| match text.parse().unwrap() {
         WrittenPeriod::Days(period) => period,
         WrittenPeriod::Term(_) => unreachable!("none of them is a term"),
-    });
+    })
+}
+
+fn period() -> impl Strategy<Value = Period> {
     let term = ("[A-Za-z0-9-]{1,12}", day(), option::of(day()))
         .prop_map(|(label, first, last)| Period::of_term(&label, Span { first_day: Some(first), last_day: last }));
-    prop_oneof![days, term]
+    prop_oneof![days(), term]
 }
 
 prop_compose! {
     fn report()(
         number in 1..u64::MAX, version in 1u32..1000, unit in unit_id(), organ in organ(), period in period(),
         form in "[a-z0-9_-]{0,9}", title in text(), published_on in option::of(day()), locator in text(),
-        observations in collection::vec(observation(), 1..6), note in text(),
+        observations in collection::vec(observation(), 1..6), note in text(), issuer in option::of(unit_id()),
+        sender in text(),
     ) -> Report {
         let source = Source { title: format!("t{title}"), uri: String::new(), published_on, sha256: String::new(), locator };
-        Report { name: ReportName(number), version, unit, organ, period, form, source, observations, note }
+        let name = ReportName(number);
+        Report { name, version, unit, organ, period, issuer, sender, form, source, observations, note }
     }
 }
 
@@ -162,6 +252,9 @@ prop_compose! {
             unit().prop_map(Change::UnitRegistered),
             day().prop_map(Change::RegisterCompleteFrom),
             indicator().prop_map(Change::IndicatorDefined),
+            event().prop_map(Change::UnitEventRecorded),
+            form().prop_map(Change::FormDefined),
+            waiver().prop_map(Change::DutyWaived),
             term().prop_map(Change::TermDefined),
             report().prop_map(|report| Change::ReportSubmitted(Box::new(report))),
             Just(Change::Unchanged),

@@ -5,7 +5,7 @@ use prost::Message;
 use proto::v1::{self, entry};
 use uuid::Uuid;
 
-use super::{Door, finding, indicator, report, term, timestamp, unit};
+use super::{Door, event, finding, form, indicator, report, term, timestamp, unit};
 use crate::{
     change::{Change, Entry},
     model::{
@@ -18,6 +18,9 @@ use crate::{
 pub fn encode(entry: &Entry) -> Vec<u8> {
     let change = match &entry.change {
         Change::UnitRegistered(unit) => entry::Change::Unit(unit::write(unit)),
+        Change::UnitEventRecorded(event) => entry::Change::UnitEvent(event::write(event)),
+        Change::FormDefined(form) => entry::Change::Form(form::write(form)),
+        Change::DutyWaived(waiver) => entry::Change::Waiver(form::write_waiver(waiver)),
         Change::RegisterCompleteFrom(day) => entry::Change::RegisterCompleteFrom(day.to_string()),
         Change::IndicatorDefined(indicator) => entry::Change::Indicator(indicator::write(indicator)),
         Change::TermDefined(term) => entry::Change::Term(term::write(term)),
@@ -67,6 +70,11 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, Fault> {
     let mut door = Door::trusted();
     let change = match &wired.change {
         Some(entry::Change::Unit(unit)) => unit::read(&mut door, "unit", unit).map(Change::UnitRegistered),
+        Some(entry::Change::UnitEvent(event)) => {
+            event::read(&mut door, "unit_event", event).map(Change::UnitEventRecorded)
+        }
+        Some(entry::Change::Form(form)) => form::read(&mut door, "form", form).map(Change::FormDefined),
+        Some(entry::Change::Waiver(waiver)) => form::read_waiver(&mut door, "waiver", waiver).map(Change::DutyWaived),
         Some(entry::Change::RegisterCompleteFrom(day)) => {
             door.day("register_complete_from", day).map(Change::RegisterCompleteFrom)
         }

@@ -1,13 +1,22 @@
 //! Enums on both sides of the door. The zero value of proto stands for "not said" and has no domain value.
 
-use proto::v1::{finding, indicator, observation, term, unit};
+use proto::v1::{
+    duty, finding, form, indicator, list_hierarchy_request, list_succession_request, list_succession_response,
+    observation, term, unit, unit_event,
+};
 
-use crate::model::{
-    finding::{FindingReason, Hypothesis, Severity},
-    indicator::{RollUp, Temporality, ValueKind},
-    report::{Basis, Missing, Qualifier, Scale, Scope},
-    term::DatesBasis,
-    unit::{Level, Organ},
+use crate::{
+    model::{
+        command::{HierarchyDirection, SuccessionDirection},
+        event::{EventStatus, EventType},
+        finding::{FindingReason, Hypothesis, Severity},
+        form::{DutyState, Frequency, Weekend},
+        indicator::{RollUp, Temporality, ValueKind},
+        report::{Basis, ChangeUnit, Direction, Missing, Qualifier, Scale, Scope},
+        term::DatesBasis,
+        unit::{Level, Organ},
+    },
+    registry::Extent,
 };
 
 /// A domain enum and its proto twin.
@@ -49,16 +58,35 @@ macro_rules! wire {
 }
 
 wire!(Level, unit::Level, [Country, Province, District, Commune, GrassrootsOrganisation, Cell]);
-wire!(Organ, unit::Organ, [Party, ExecutiveCommittee, StandingCommittee, PeoplesCouncil, PeoplesCommittee, Front,]);
+wire!(
+    Organ,
+    unit::Organ,
+    [Party, ExecutiveCommittee, StandingCommittee, PeoplesCouncil, PeoplesCommittee, Front, InspectionCommittee,]
+);
 wire!(DatesBasis, term::DatesBasis, [Known, Assumed]);
-wire!(ValueKind, indicator::ValueKind, [Flag, Count, Decimal, Percent, Ratio, Money]);
+wire!(ValueKind, indicator::ValueKind, [Flag, Count, Decimal, Percent, Ratio, Money, Category, Direction, Change]);
 wire!(Temporality, indicator::Temporality, [State, Stock, Flow]);
 wire!(RollUp, indicator::RollUp, [Sum, Last, RatioOfSums, ShareOfUnits, Distribution, None]);
-wire!(Scope, observation::Scope, [Own, Children, Subtree]);
+wire!(Scope, observation::Scope, [Own, Children, Subtree, Group]);
 wire!(Qualifier, observation::Qualifier, [Exact, MoreThan, AtLeast, LessThan, AtMost, About]);
 wire!(Basis, observation::Basis, [Actual, Estimate, Projection, Planned]);
 wire!(Missing, observation::Missing, [NotReported, NotApplicable, Withheld]);
 wire!(Scale, observation::money::Scale, [Unit, Thousand, Million, Billion, Trillion]);
+
+wire!(Direction, observation::Direction, [Increase, Decrease, Unchanged, SharpIncrease, SharpDecrease]);
+wire!(
+    ChangeUnit,
+    observation::change::Unit,
+    [Percent, PercentagePoint, Absolute, Index, Times, TimesMore, PercentPerYear]
+);
+wire!(EventType, unit_event::Type, [Merge, Split, Dissolve, Transfer, Rename, ChangeLevel, Correct]);
+wire!(EventStatus, unit_event::Status, [Planned, Decided, Effective, Cancelled]);
+wire!(Extent, list_succession_response::Extent, [Whole, Part, Functions]);
+wire!(SuccessionDirection, list_succession_request::Direction, [Successors, Predecessors]);
+wire!(HierarchyDirection, list_hierarchy_request::Direction, [Ancestors, Descendants]);
+wire!(Frequency, form::Frequency, [Monthly, Quarterly, HalfYearly, Yearly, PerTerm]);
+wire!(Weekend, form::Weekend, [NextWorkingDay, PreviousWorkingDay]);
+wire!(DutyState, duty::State, [Expected, NotYetDue, OnTime, Late, Missing, Waived]);
 
 wire!(Severity, finding::Severity, [Info, Warning]);
 wire!(
@@ -71,7 +99,16 @@ wire!(
         SourcesDisagree,
         PeriodEndsAfterPublication,
         MixedScripts,
-        MoreFindings
+        MoreFindings,
+        PartsContradictTotal,
+        IndexAsIncrease,
+        BalanceContradicts,
+        ChildrenContradict,
+        UnitLivesPartly,
+        NotApplicableThen,
+        PointsAsPercent,
+        AmbiguousChange,
+        UnknownForm
     ]
 );
 wire!(Hypothesis, finding::Hypothesis, [DecimalPointMoved, RoundingOnly, Swapped]);

@@ -2,17 +2,18 @@
 
 use proto::v1;
 
-use super::{Door, digest, finding, report, timestamp};
+use super::{Door, digest, enums::Wire, finding, report, timestamp};
 use crate::{
     change::{Change, Entry},
     limits::NOTE_CHARS_MAX,
     model::{
-        command::{Command, FindingFilter, SubmitRequest, WithdrawRequest},
+        command::{Command, FindingFilter, SubmitRequest, VersionsQuery, WithdrawRequest},
         fault::{Fault, Reason, Violations},
         finding::FindingRow,
         ids::{ReportName, UnitId},
         log::Revision,
-        report::ReadReport,
+        report::{Observation, ReadReport, compare},
+        unit::Organ,
     },
     page::PageRequest,
 };
@@ -66,6 +67,31 @@ pub fn get_report(request: &v1::GetReportRequest) -> Result<(ReportName, Option<
         }
     };
     door.finish(name.map(|name| (name, version)))
+}
+
+/// ListReportVersions.
+///
+/// # Errors
+/// Every fault of form.
+pub fn list_report_versions(request: &v1::ListReportVersionsRequest) -> Result<(ReportName, PageRequest), Fault> {
+    let mut door = Door::default();
+    let name = door.required("name", &request.name, Reason::InvalidId);
+    let rows = door.page_size(request.page_size);
+    let query = v1::ListReportVersionsRequest { name: request.name.clone(), ..Default::default() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListReportVersions", [query]) };
+    door.finish(name.map(|name| (name, page)))
+}
+
+/// The report and the versions that CompareReportVersions names.
+///
+/// # Errors
+/// Every fault of form.
+pub fn compare_report_versions(request: &v1::CompareReportVersionsRequest) -> Result<VersionsQuery, Fault> {
+    let mut door = Door::default();
+    let name = door.required("name", &request.name, Reason::InvalidId);
+    let base = door.version("base_version", request.base_version).filter(|_| request.base_version != 0);
+    let version = door.version("version", request.version).filter(|_| request.version != 0);
+    door.finish(name.map(|name| VersionsQuery { name, base, version }))
 }
 
 /// WithdrawReport.
@@ -134,6 +160,59 @@ pub fn report_of(entry: &Entry) -> Option<v1::Report> {
 pub fn withdrawal_of(entry: &Entry) -> Option<v1::Withdrawal> {
     let Change::ReportWithdrawn { name, reason } = &entry.change else { return None };
     Some(v1::Withdrawal { report: name.to_string(), reason: reason.clone(), revision: entry.revision.as_i64() })
+}
+
+/// A version or a withdrawal as ListReportVersions writes it; nothing if the entry is neither.
+pub fn version_row(entry: &Entry) -> Option<v1::list_report_versions_response::Row> {
+    let count = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let row = v1::list_report_versions_response::Row {
+        revision: entry.revision.as_i64(),
+        record_time: Some(timestamp(entry.record_time)),
+        ..Default::default()
+    };
+    match &entry.change {
+        Change::ReportSubmitted(report) => Some(v1::list_report_versions_response::Row {
+            version: i32::try_from(report.version).unwrap_or(i32::MAX),
+            sender: report.sender.clone(),
+            source: Some(report::write_source(&report.source)),
+            observation_count: count(report.observations.len()),
+            finding_count: count(entry.findings.len()),
+            ..row
+        }),
+        Change::ReportWithdrawn { reason, .. } => {
+            Some(v1::list_report_versions_response::Row { withdrawal_reason: reason.clone(), ..row })
+        }
+        _ => None,
+    }
+}
+
+/// What differs between two versions, as the API writes it; nothing if an entry is none of a report.
+pub fn comparison(base: &Entry, newer: &Entry) -> Option<v1::CompareReportVersionsResponse> {
+    let (Change::ReportSubmitted(before), Change::ReportSubmitted(after)) = (&base.change, &newer.change) else {
+        return None;
+    };
+    let head = |entry| report_of(entry).map(|report| v1::Report { observations: Vec::new(), ..report });
+    let differences = compare(before, after);
+    let field = |(path, before, after): (&str, String, String)| v1::compare_report_versions_response::FieldChange {
+        path: path.to_owned(),
+        before,
+        after,
+    };
+    let organ = (before.organ != after.organ).then(|| {
+        let name = |organ: Organ| organ.to_proto().as_str_name().to_owned();
+        ("report.organ", name(before.organ), name(after.organ))
+    });
+    let write = |observation: Option<&Observation>| observation.map(report::write_observation);
+    let observation = |(before, after)| v1::compare_report_versions_response::ObservationChange {
+        before: write(before),
+        after: write(after),
+    };
+    Some(v1::CompareReportVersionsResponse {
+        base: head(base),
+        report: head(newer),
+        fields: organ.into_iter().chain(differences.fields).map(field).collect(),
+        observations: differences.observations.into_iter().map(observation).collect(),
+    })
 }
 
 /// A row of ListFindings as the API writes it.

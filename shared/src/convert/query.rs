@@ -3,22 +3,23 @@
 use jiff::Timestamp;
 use proto::v1;
 
-use super::{Door, digest, enums, finding, optional_text, report, timestamp, unit};
+use super::{Door, digest, enums, enums::Wire, finding, optional_text, registry, report, timestamp, unit};
 use crate::{
     limits::{NAME_CHARS_MAX, SELECTOR_IDS_MAX},
     model::{
-        command::NameQuery,
+        command::{NameQuery, UnitQuery},
         fault::{Fault, Reason, quote},
         ids::UnitId,
         log::Revision,
         period::WrittenPeriod,
         query::{
-            Claim, ExpectedBasis, KnownAt, Meta, ObservationRow, ObservationsQuery, PublishedShare, RowUnit,
-            SEMANTICS_VERSION, ShareQuery, ShareRow, TimeFilter, UnitSelector,
+            Claim, DutiesQuery, DutyRow, ExpectedBasis, KnownAt, Meta, ObservationRow, ObservationsQuery,
+            PublishedShare, Reading, RowUnit, SEMANTICS_VERSION, ShareQuery, ShareRow, TimeFilter, UnitSelector,
         },
         unit::{Level, Unit},
     },
     page::PageRequest,
+    registry::UnitState,
 };
 
 /// GetShare: the question, and the revision that the answer must know.
@@ -42,11 +43,12 @@ pub fn share(request: &v1::GetShareRequest) -> Result<(ShareQuery, Option<Revisi
 ///
 /// # Errors
 /// Every fault of form.
-pub fn get_unit(request: &v1::QueryServiceGetUnitRequest) -> Result<(UnitId, Option<Revision>), Fault> {
+pub fn get_unit(request: &v1::QueryServiceGetUnitRequest) -> Result<(UnitQuery, Option<Revision>), Fault> {
     let mut door = Door::default();
     let id = door.unit_id("id", &request.id);
+    let on = door.day("on", &request.on);
     let at_least = read_at_least(&mut door, request.at_least_revision);
-    door.finish(id.map(|id| (id, at_least)))
+    door.finish(id.map(|id| (UnitQuery { id, on }, at_least)))
 }
 
 /// FindUnits: the name, and the revision that the answer must know.
@@ -96,7 +98,46 @@ pub fn observations(
         ..request.clone()
     };
     let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListObservations", [rest]) };
-    let query = || Some(ObservationsQuery { indicator, units: units?, time: time? });
+    let organ = door.optional_enum("organ", request.organ);
+    let known_at = read_known_at(&mut door, request.known_at.as_ref());
+    let query = || Some(ObservationsQuery { indicator, units: units?, time: time?, organ, known_at: known_at? });
+    let query = query();
+    door.finish(query.map(|query| (query, page, at_least)))
+}
+
+/// ListDuties: the question, the page, and the revision that the answer must know.
+///
+/// # Errors
+/// Every fault of form.
+pub fn duties(request: &v1::ListDutiesRequest) -> Result<(DutiesQuery, PageRequest, Option<Revision>), Fault> {
+    let mut door = Door::default();
+    let form = door.required("form", &request.form, Reason::InvalidId);
+    let selects = request.units.is_some();
+    let units = if selects { read_selector(&mut door, request.units.as_ref()) } else { None };
+    let days = match door.required("period", &request.period, Reason::InvalidPeriod) {
+        Some(WrittenPeriod::Days(days)) => match (days.span().first_day, days.span().last_day) {
+            (Some(first_day), Some(last_day)) => Some((first_day, last_day)),
+            _ => {
+                door.add("period", Reason::InvalidPeriod, "needs both ends; duties whose periods end in it are listed");
+                None
+            }
+        },
+        Some(WrittenPeriod::Term(_)) => {
+            door.add("period", Reason::InvalidPeriod, "a term's days differ from unit to unit; name days");
+            None
+        }
+        None => None,
+    };
+    let as_of = door.day("as_of", &request.as_of);
+    let rows = door.page_size(request.page_size);
+    let at_least = read_at_least(&mut door, request.at_least_revision);
+    let rest =
+        v1::ListDutiesRequest { page_size: 0, page_token: String::new(), at_least_revision: None, ..request.clone() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListDuties", [rest]) };
+    let query = || {
+        let (first_day, last_day) = days?;
+        Some(DutiesQuery { form: form?, units, first_day, last_day, as_of })
+    };
     let query = query();
     door.finish(query.map(|query| (query, page, at_least)))
 }
@@ -210,8 +251,12 @@ pub fn shares(rows: &[ShareRow], meta: &Meta) -> v1::GetShareResponse {
 }
 
 /// The answer of GetUnit.
-pub fn unit_answer(unit: &Unit, meta: &Meta) -> v1::QueryServiceGetUnitResponse {
-    v1::QueryServiceGetUnitResponse { unit: Some(unit::write(unit)), meta: Some(write_meta(meta)) }
+pub fn unit_answer(unit: &Unit, states: &[UnitState], meta: &Meta) -> v1::QueryServiceGetUnitResponse {
+    v1::QueryServiceGetUnitResponse {
+        unit: Some(unit::write(unit)),
+        meta: Some(write_meta(meta)),
+        states: states.iter().map(registry::unit_state).collect(),
+    }
 }
 
 /// The answer of FindUnits.
@@ -235,7 +280,50 @@ pub fn observation_row(row: &ObservationRow) -> v1::list_observations_response::
         version: i32::try_from(row.version).unwrap_or(i32::MAX),
         revision: row.revision.as_i64(),
         findings: row.findings.iter().map(finding::write).collect(),
+        readings: row.readings.iter().map(write_reading).collect(),
+        issuer: optional_text(row.issuer.as_ref()),
     }
+}
+
+fn write_reading(reading: &Reading) -> v1::list_observations_response::Reading {
+    let (implied_baseline, qualifier) = reading.implied_baseline.unzip();
+    v1::list_observations_response::Reading {
+        unit: reading.unit.number(),
+        implied_baseline: optional_text(implied_baseline),
+        implied_baseline_qualifier: qualifier.map_or(0, enums::unless_default),
+    }
+}
+
+/// A row of ListDuties.
+pub fn duty_row(row: &DutyRow) -> v1::Duty {
+    let span = row.period.span();
+    v1::Duty {
+        form: row.form.to_string(),
+        form_version: i32::try_from(row.form_version).unwrap_or(i32::MAX),
+        unit: row.unit.to_string(),
+        name: row.name.clone(),
+        period: row.period.written().to_owned(),
+        period_start_on: optional_text(span.first_day),
+        period_end_on: optional_text(span.last_day),
+        due_on: optional_text(row.due.map(|(due_on, _)| due_on)),
+        grace_until_on: optional_text(row.due.map(|(_, until)| until)),
+        state: row.state.number(),
+        responsible: row.responsible.iter().map(ToString::to_string).collect(),
+        report: optional_text(row.received.map(|(report, _)| report)),
+        received_on: optional_text(row.received.map(|(_, day)| day)),
+        missing_indicators: row.missing_indicators.iter().map(ToString::to_string).collect(),
+        waiver_reason: row.waiver_reason.clone(),
+    }
+}
+
+/// The answer of ListDuties.
+pub fn duties_answer(
+    duties: Vec<v1::Duty>,
+    next_page_token: String,
+    as_of: jiff::civil::Date,
+    meta: &Meta,
+) -> v1::ListDutiesResponse {
+    v1::ListDutiesResponse { duties, next_page_token, meta: Some(write_meta(meta)), as_of: as_of.to_string() }
 }
 
 /// The answer of ListObservations.

@@ -1,20 +1,29 @@
 //! RegistryService through the door.
 
+use std::collections::HashSet;
+
 use proto::v1;
 
-use super::{Door, digest, finding, indicator, term, unit};
+use super::{Door, Wire, digest, event, finding, form, indicator, optional_text, term, unit};
 use crate::{
     limits::{NAME_CHARS_MAX, REQUEST_INDICATORS_MAX, REQUEST_UNITS_MAX},
     model::{
-        command::{Command, NameQuery, UnitFilter, UnitsRequest},
+        command::{
+            Command, EventFilter, EventsRequest, FormsRequest, HierarchyDirection, NameQuery, RelationQuery,
+            SuccessionDirection, UnitFilter, UnitQuery, UnitsRequest,
+        },
+        event::UnitEvent,
         fault::{Fault, Reason},
         finding::Finding,
+        form::Form,
         ids::{IndicatorId, UnitId},
         indicator::Indicator,
+        period::Span,
         term::Term,
         unit::Unit,
     },
     page::PageRequest,
+    registry::{Path, Registered, Relative, Step, UnitState},
 };
 
 /// RegisterUnits.
@@ -37,6 +46,62 @@ pub fn register_units(request: &v1::RegisterUnitsRequest) -> Result<Command<Unit
         digest("RegisterUnits", units.chain([rest]))
     });
     let content = UnitsRequest { units, complete_from };
+    door.finish(Some(Command { request: key, validate_only: request.validate_only, content }))
+}
+
+/// RecordUnitEvents. A unit without a start that a MERGE or SPLIT of the request forms is formed by that event.
+///
+/// # Errors
+/// Every fault of form.
+pub fn record_unit_events(request: &v1::RecordUnitEventsRequest) -> Result<Command<EventsRequest>, Fault> {
+    let mut door = Door::default();
+    let are_few = door.allows("events", request.events.len(), REQUEST_UNITS_MAX);
+    if request.events.is_empty() {
+        door.missing("events", "needs at least one event");
+    }
+    let read = |(index, event)| event::read(&mut door, &format!("events[{index}]"), event);
+    let events: Vec<UnitEvent> = request.events.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
+    let are_few = door.allows("units", request.units.len(), REQUEST_UNITS_MAX);
+    let formed: HashSet<&UnitId> =
+        events.iter().flat_map(|event| event.into.iter().filter(|unit| event.forms(unit))).collect();
+    let mut units: Vec<Unit> = Vec::new();
+    for (index, unit) in request.units.iter().enumerate().filter(|_| are_few) {
+        let Some(mut unit) = unit::read(&mut door, &format!("units[{index}]"), unit) else { continue };
+        unit.formed_by_event |= unit.valid_from.is_none() && formed.contains(&unit.id);
+        units.push(unit);
+    }
+    let key = door.request_key(&request.request_id, || {
+        let one = |event| v1::RecordUnitEventsRequest { events: vec![event], ..Default::default() };
+        let events = events.iter().map(event::write).map(one);
+        let one = |unit| v1::RecordUnitEventsRequest { units: vec![unit], ..Default::default() };
+        digest("RecordUnitEvents", events.chain(units.iter().map(unit::write).map(one)))
+    });
+    let content = EventsRequest { events, units };
+    door.finish(Some(Command { request: key, validate_only: request.validate_only, content }))
+}
+
+/// DefineForms.
+///
+/// # Errors
+/// Every fault of form.
+pub fn define_forms(request: &v1::DefineFormsRequest) -> Result<Command<FormsRequest>, Fault> {
+    let mut door = Door::default();
+    let are_few = door.allows("forms", request.forms.len(), REQUEST_INDICATORS_MAX);
+    if request.forms.is_empty() && request.waivers.is_empty() {
+        door.missing("forms", "needs at least one form, or waivers");
+    }
+    let read = |(index, form)| form::read(&mut door, &format!("forms[{index}]"), form);
+    let forms: Vec<Form> = request.forms.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
+    let are_few = door.allows("waivers", request.waivers.len(), REQUEST_UNITS_MAX);
+    let read = |(index, waiver)| form::read_waiver(&mut door, &format!("waivers[{index}]"), waiver);
+    let waivers: Vec<_> = request.waivers.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
+    let key = door.request_key(&request.request_id, || {
+        let one = |form| v1::DefineFormsRequest { forms: vec![form], ..Default::default() };
+        let forms = forms.iter().map(form::write).map(one);
+        let one = |waiver| v1::DefineFormsRequest { waivers: vec![waiver], ..Default::default() };
+        digest("DefineForms", forms.chain(waivers.iter().map(form::write_waiver).map(one)))
+    });
+    let content = FormsRequest { forms, waivers };
     door.finish(Some(Command { request: key, validate_only: request.validate_only, content }))
 }
 
@@ -74,24 +139,26 @@ pub fn define_terms(request: &v1::DefineTermsRequest) -> Result<Command<Vec<Term
     door.finish(Some(Command { request: key, validate_only: request.validate_only, content: terms }))
 }
 
-/// The id that GetUnit names, on either service.
+/// The unit that GetUnit names.
 ///
 /// # Errors
-/// No id, or one that breaks its rule.
-pub fn unit_id(id: &str) -> Result<UnitId, Fault> {
+/// No id, or one that breaks its rule; a day that is none.
+pub fn get_unit(request: &v1::GetUnitRequest) -> Result<UnitQuery, Fault> {
     let mut door = Door::default();
-    let id = door.unit_id("id", id);
-    door.finish(id)
+    let id = door.unit_id("id", &request.id);
+    let on = door.day("on", &request.on);
+    door.finish(id.map(|id| UnitQuery { id, on }))
 }
 
-/// The id that GetIndicator names.
+/// The indicator that GetIndicator names, and its version if it is not the newest.
 ///
 /// # Errors
-/// No id, or one that breaks its rule.
-pub fn indicator_id(id: &str) -> Result<IndicatorId, Fault> {
+/// No id, or one that breaks its rule; a negative version.
+pub fn get_indicator(request: &v1::GetIndicatorRequest) -> Result<(IndicatorId, Option<u32>), Fault> {
     let mut door = Door::default();
-    let id = door.indicator_id("id", id);
-    door.finish(id)
+    let id = door.indicator_id("id", &request.id);
+    let version = door.version("version", request.version).filter(|_| request.version != 0);
+    door.finish(id.map(|id| (id, version)))
 }
 
 /// ListUnits.
@@ -142,6 +209,125 @@ pub fn list_terms(request: &v1::ListTermsRequest) -> Result<(Option<UnitId>, Pag
     let query = v1::ListTermsRequest { unit: request.unit.clone(), ..Default::default() };
     let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListTerms", [query]) };
     door.finish(Some((unit, page)))
+}
+
+/// ListForms.
+///
+/// # Errors
+/// A negative page size.
+pub fn list_forms(request: &v1::ListFormsRequest) -> Result<PageRequest, Fault> {
+    let mut door = Door::default();
+    let rows = door.page_size(request.page_size);
+    let query = digest("ListForms", [v1::ListFormsRequest::default()]);
+    door.finish(Some(PageRequest { rows, token: request.page_token.clone(), query }))
+}
+
+/// ListUnitEvents.
+///
+/// # Errors
+/// Every fault of form.
+pub fn list_unit_events(request: &v1::ListUnitEventsRequest) -> Result<(EventFilter, PageRequest), Fault> {
+    let mut door = Door::default();
+    let unit = door.optional("unit", &request.unit, Reason::InvalidId);
+    let status = door.optional_enum("status", request.status);
+    let rows = door.page_size(request.page_size);
+    let query = v1::ListUnitEventsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListUnitEvents", [query]) };
+    door.finish(Some((EventFilter { unit, status }, page)))
+}
+
+/// ListSuccession.
+///
+/// # Errors
+/// Every fault of form.
+pub fn list_succession(
+    request: &v1::ListSuccessionRequest,
+) -> Result<(RelationQuery<SuccessionDirection>, PageRequest), Fault> {
+    let mut door = Door::default();
+    let unit = door.unit_id("unit", &request.unit);
+    let direction = door.required_enum("direction", request.direction);
+    let span = read_span(&mut door, &request.start_on, &request.end_on);
+    let rows = door.page_size(request.page_size);
+    let query = v1::ListSuccessionRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListSuccession", [query]) };
+    let query = || Some((RelationQuery { unit: unit?, direction: direction?, span }, page));
+    let query = query();
+    door.finish(query)
+}
+
+/// ListHierarchy.
+///
+/// # Errors
+/// Every fault of form.
+pub fn list_hierarchy(
+    request: &v1::ListHierarchyRequest,
+) -> Result<(RelationQuery<HierarchyDirection>, PageRequest), Fault> {
+    let mut door = Door::default();
+    let unit = door.unit_id("unit", &request.unit);
+    let direction = door.required_enum("direction", request.direction);
+    let span = read_span(&mut door, &request.start_on, &request.end_on);
+    let rows = door.page_size(request.page_size);
+    let query = v1::ListHierarchyRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListHierarchy", [query]) };
+    let query = || Some((RelationQuery { unit: unit?, direction: direction?, span }, page));
+    let query = query();
+    door.finish(query)
+}
+
+fn read_span(door: &mut Door, start_on: &str, end_on: &str) -> Span {
+    let (first_day, last_day) = (door.day("start_on", start_on), door.day("end_on", end_on));
+    if matches!((first_day, last_day), (Some(first), Some(last)) if last < first) {
+        door.add("end_on", Reason::InvalidPeriod, "lies before start_on");
+    }
+    Span { first_day, last_day }
+}
+
+/// A path of ListSuccession as the API writes it: from a unit to `end`, which is called so.
+pub fn path(path: &Path, end: &UnitId, name: &str) -> v1::list_succession_response::Path {
+    let step = |step: &Step| v1::list_succession_response::Step {
+        from: step.from.to_string(),
+        into: step.into.to_string(),
+        event: optional_text(step.event.as_ref()),
+        effective_on: step.day.to_string(),
+        extent: step.event.as_ref().map_or(0, |_| step.extent.number()),
+        share: optional_text(step.share),
+        is_main: step.is_main,
+    };
+    v1::list_succession_response::Path {
+        unit: end.to_string(),
+        name: name.to_owned(),
+        extent: path.extent().number(),
+        steps: path.0.iter().map(step).collect(),
+    }
+}
+
+/// A row of ListHierarchy as the API writes it.
+pub fn relative(relative: &Relative<'_>) -> v1::list_hierarchy_response::Row {
+    v1::list_hierarchy_response::Row {
+        unit: Some(unit::write(relative.unit)),
+        start_on: optional_text(relative.span.first_day),
+        end_on: optional_text(relative.span.last_day),
+        distance: i32::try_from(relative.distance).unwrap_or(i32::MAX),
+    }
+}
+
+/// An event as the API writes it, with what its entry knows of it.
+pub fn unit_event(registered: &Registered<UnitEvent>) -> v1::UnitEvent {
+    v1::UnitEvent { revision: registered.revision.as_i64(), ..event::write(&registered.value) }
+}
+
+/// A form as the API writes it.
+pub fn form(form: &Form) -> v1::Form {
+    form::write(form)
+}
+
+/// What a unit was like in a part of its life, as the API writes it.
+pub fn unit_state(state: &UnitState) -> v1::UnitState {
+    v1::UnitState {
+        start_on: optional_text(state.span.first_day),
+        end_on: optional_text(state.span.last_day),
+        unit: Some(unit::write(&state.unit)),
+    }
 }
 
 /// A term as the API writes it.

@@ -5,16 +5,16 @@ use proto::v1::{self, observation::Value as Wired};
 use super::{Door, Wire, enums::unless_default, optional_text};
 use crate::{
     limits::{
-        DIMENSIONS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX, REPORT_OBSERVATIONS_MAX, STATED_PERCENT_DIGITS_MAX,
-        URI_CHARS_MAX,
+        DIMENSIONS_MAX, GROUP_UNITS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX, REPORT_OBSERVATIONS_MAX,
+        STATED_PERCENT_DIGITS_MAX, URI_CHARS_MAX,
     },
     model::{
         fault::{Reason, quote},
-        ids::IndicatorId,
+        ids::{IndicatorId, UnitId},
         period::{Period, Span, WrittenPeriod},
         report::{
-            Missing, Observation, Qualifier, Ratio, RatioFault, ReadObservation, ReadReport, Report, ReportDraft,
-            Source, Value,
+            Baseline, ChangeUnit, Missing, Observation, Qualifier, Ratio, RatioFault, ReadObservation, ReadReport,
+            Report, ReportDraft, Scope, Source, Value, ValueChange,
         },
     },
 };
@@ -25,13 +25,14 @@ pub(super) fn read(door: &mut Door, report: &v1::Report) -> Option<Report> {
     let version = u32::try_from(report.version).map_err(|_| door.missing("report.version", "is required")).ok();
     let first_day = door.day("report.period_start_on", &report.period_start_on);
     let last_day = door.day("report.period_end_on", &report.period_end_on);
-    let ReportDraft { unit, organ, period, form, source, observations, note, .. } =
+    let ReportDraft { unit, organ, period, issuer, sender, form, source, observations, note, .. } =
         read_submitted(door, report).complete()?;
     let period = match period {
         WrittenPeriod::Days(period) => period,
         WrittenPeriod::Term(label) => Period::of_term(&label, Span { first_day, last_day }),
     };
-    Some(Report { name: name?, version: version?, unit, organ, period, form, source, observations, note })
+    let (name, version) = (name?, version?);
+    Some(Report { name, version, unit, organ, period, issuer, sender, form, source, observations, note })
 }
 
 /// A report as submitted, as far as it can be read.
@@ -45,6 +46,8 @@ pub(super) fn read_submitted(door: &mut Door, report: &v1::Report) -> ReadReport
         "" => String::new(),
         form => door.key("report.form", form, form_char, "a-z, 0-9, _ and -"),
     };
+    let issuer = door.optional("report.issuer", &report.issuer, Reason::InvalidId);
+    let sender = door.text("report.sender", &report.sender, NAME_CHARS_MAX);
     let source = read_source(door, report.source.as_ref());
     let note = door.text("report.note", &report.note, NOTE_CHARS_MAX);
     let are_few = door.allows("report.observations", report.observations.len(), REPORT_OBSERVATIONS_MAX);
@@ -55,7 +58,7 @@ pub(super) fn read_submitted(door: &mut Door, report: &v1::Report) -> ReadReport
     for (index, observation) in report.observations.iter().enumerate().filter(|_| are_few) {
         observations.push(read_observation(door, &format!("report.observations[{index}]"), observation));
     }
-    ReadReport { name, unit, organ, period, form, source, observations, note }
+    ReadReport { name, unit, organ, period, issuer, sender, form, source, observations, note }
 }
 
 fn read_source(door: &mut Door, source: Option<&v1::Source>) -> Source {
@@ -94,6 +97,14 @@ fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) 
         }
     }
     let scope = door.optional_enum(&format!("{path}.scope"), observation.scope).unwrap_or_default();
+    let units = read_group(door, &format!("{path}.units"), &observation.units);
+    if (scope == Scope::Group) == units.is_empty() && !door.is_trusted {
+        let message = "names the units of a GROUP, and goes with that scope only";
+        door.add(&format!("{path}.units"), Reason::ConflictingFields, message);
+    }
+    // A submission does not say it; it is looked up when the report is accepted.
+    let given = if door.is_trusted { observation.indicator_version } else { 0 };
+    let indicator_version = door.version(&format!("{path}.indicator_version"), given).unwrap_or(1);
     let qualifier = door.optional_enum(&format!("{path}.qualifier"), observation.qualifier).unwrap_or_default();
     let basis = door.optional_enum(&format!("{path}.basis"), observation.basis).unwrap_or_default();
     let note = door.text(&format!("{path}.note"), &observation.note, NOTE_CHARS_MAX);
@@ -110,10 +121,87 @@ fn read_observation(door: &mut Door, path: &str, observation: &v1::Observation) 
         }
     };
     let value = read_value(door, path, observation.value.as_ref());
-    if qualifier != Qualifier::Exact && matches!(value, Some(Value::Flag(_) | Value::Missing(_))) {
+    if qualifier != Qualifier::Exact && value.as_ref().is_some_and(|value| !value.is_number()) {
         door.add(&format!("{path}.qualifier"), Reason::QualifierNotAllowed, "bounds a number; here is none");
     }
-    ReadObservation { indicator, by, scope, value, qualifier, basis, stated_percent, note }
+    ReadObservation { indicator, by, scope, units, indicator_version, value, qualifier, basis, stated_percent, note }
+}
+
+/// The units of a group in the order of their ids.
+fn read_group(door: &mut Door, path: &str, ids: &[String]) -> Vec<UnitId> {
+    let are_few = door.allows(path, ids.len(), GROUP_UNITS_MAX);
+    let mut units: Vec<UnitId> = Vec::new();
+    for (index, id) in ids.iter().enumerate().filter(|_| are_few) {
+        units.extend(door.unit_id(&format!("{path}[{index}]"), id));
+    }
+    let named = units.len();
+    units.sort();
+    units.dedup();
+    if units.len() < named {
+        door.add(path, Reason::DuplicateId, "names a unit twice");
+    }
+    units
+}
+
+fn read_change(door: &mut Door, path: &str, change: &v1::observation::Change) -> Option<ValueChange> {
+    let amount = match change.amount.as_str() {
+        "" => {
+            door.missing(&format!("{path}.amount"), "is required; a change without a number is a direction");
+            None
+        }
+        text => door.decimal(&format!("{path}.amount"), text),
+    };
+    let unit: Option<ChangeUnit> = door.optional_enum(&format!("{path}.unit"), change.unit);
+    let mut possible_units: Vec<ChangeUnit> = Vec::new();
+    let are_few = door.allows(&format!("{path}.possible_units"), change.possible_units.len(), ChangeUnit::ALL.len());
+    for (index, possible) in change.possible_units.iter().enumerate().filter(|_| are_few) {
+        let path = format!("{path}.possible_units[{index}]");
+        let Some(possible) = door.required_enum(&path, *possible) else { continue };
+        if possible_units.contains(&possible) {
+            door.add(&path, Reason::DuplicateId, "stands twice");
+        }
+        possible_units.push(possible);
+    }
+    if unit.is_some() && !possible_units.is_empty() {
+        let message = "goes with a number of which the source does not say what it is; here it does";
+        door.add(&format!("{path}.possible_units"), Reason::ConflictingFields, message);
+    }
+    if possible_units.len() == 1 && !door.is_trusted {
+        door.add(
+            &format!("{path}.possible_units"),
+            Reason::ConflictingFields,
+            "one reading is no choice: it is the unit",
+        );
+    }
+    let baseline = read_baseline(door, path, change);
+    Some(ValueChange { amount: amount?, unit, baseline, possible_units })
+}
+
+fn read_baseline(door: &mut Door, path: &str, change: &v1::observation::Change) -> Option<Baseline> {
+    use v1::observation::change::Baseline as Wired;
+    let year = i16::try_from(change.baseline_year).ok().filter(|year| (1..=9999).contains(year));
+    let year_path = format!("{path}.baseline_year");
+    let baseline = Wired::try_from(change.baseline);
+    if change.baseline_year != 0 && baseline != Ok(Wired::Year) {
+        door.add(&year_path, Reason::ConflictingFields, "goes with the baseline YEAR");
+    }
+    match baseline {
+        Ok(Wired::Unspecified) => None,
+        Ok(Wired::Plan) => Some(Baseline::Plan),
+        Ok(Wired::PreviousTerm) => Some(Baseline::PreviousTerm),
+        Ok(Wired::SamePeriodLastYear) => Some(Baseline::SamePeriodLastYear),
+        Ok(Wired::Year) => {
+            if year.is_none() {
+                door.add(&year_path, Reason::InvalidNumber, "is required with the baseline YEAR; a year, 1 to 9999");
+            }
+            year.map(Baseline::Year)
+        }
+        Err(_) => {
+            let message = format!("{} is no value of this enum", change.baseline);
+            door.add(&format!("{path}.baseline"), Reason::InvalidEnumValue, message);
+            None
+        }
+    }
 }
 
 fn read_value(door: &mut Door, path: &str, value: Option<&Wired>) -> Option<Value> {
@@ -140,6 +228,11 @@ fn read_value(door: &mut Door, path: &str, value: Option<&Wired>) -> Option<Valu
             }
             Some(Value::Money { amount: amount?, scale, currency: money.currency.clone() })
         }
+        Some(Wired::Category(code)) => door.indicator_id(&format!("{path}.category"), code).map(Value::Category),
+        Some(Wired::Direction(number)) => {
+            door.required_enum(&format!("{path}.direction"), *number).map(Value::Direction)
+        }
+        Some(Wired::Change(change)) => read_change(door, &format!("{path}.change"), change).map(Value::Change),
         Some(Wired::Missing(number)) => {
             door.required_enum::<Missing>(&format!("{path}.missing"), *number).map(Value::Missing)
         }
@@ -184,6 +277,8 @@ pub(super) fn write_draft(draft: &ReportDraft) -> v1::Report {
         source: Some(write_source(&draft.source)),
         observations: draft.observations.iter().map(write_observation).collect(),
         note: draft.note.clone(),
+        issuer: optional_text(draft.issuer.as_ref()),
+        sender: draft.sender.clone(),
         ..v1::Report::default()
     }
 }
@@ -207,6 +302,8 @@ pub(super) fn write(report: &Report) -> v1::Report {
         period_end_on: optional_text(span.last_day),
         findings: Vec::new(),
         withdrawal: None,
+        issuer: optional_text(report.issuer.as_ref()),
+        sender: report.sender.clone(),
     }
 }
 
@@ -229,6 +326,11 @@ pub(super) fn write_observation(observation: &Observation) -> v1::Observation {
         basis: unless_default(observation.basis),
         stated_percent: optional_text(observation.stated_percent),
         note: observation.note.clone(),
+        units: observation.units.iter().map(ToString::to_string).collect(),
+        indicator_version: match observation.indicator_version {
+            1 => 0,
+            version => i32::try_from(version).unwrap_or(i32::MAX),
+        },
         value: Some(write_value(&observation.value)),
     }
 }
@@ -245,10 +347,31 @@ fn write_value(value: &Value) -> Wired {
             scale: unless_default(*scale),
             currency: currency.clone(),
         }),
+        Value::Category(code) => Wired::Category(code.to_string()),
+        Value::Direction(direction) => Wired::Direction(direction.number()),
+        Value::Change(change) => Wired::Change(write_change(change)),
         Value::Missing(missing) => Wired::Missing(missing.number()),
     }
 }
 
 pub(super) fn write_ratio(ratio: Ratio) -> v1::observation::Ratio {
     v1::observation::Ratio { numerator: Some(ratio.numerator()), denominator: Some(ratio.denominator()) }
+}
+
+fn write_change(change: &ValueChange) -> v1::observation::Change {
+    use v1::observation::change::Baseline as Wired;
+    let (baseline, baseline_year) = match change.baseline {
+        None => (Wired::Unspecified, 0),
+        Some(Baseline::Plan) => (Wired::Plan, 0),
+        Some(Baseline::PreviousTerm) => (Wired::PreviousTerm, 0),
+        Some(Baseline::SamePeriodLastYear) => (Wired::SamePeriodLastYear, 0),
+        Some(Baseline::Year(year)) => (Wired::Year, year.into()),
+    };
+    v1::observation::Change {
+        amount: change.amount.to_string(),
+        unit: change.unit.map_or(0, Wire::number),
+        baseline: baseline.into(),
+        baseline_year,
+        possible_units: change.possible_units.iter().map(|unit| unit.number()).collect(),
+    }
 }

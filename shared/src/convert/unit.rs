@@ -21,13 +21,32 @@ pub(super) fn read(door: &mut Door, path: &str, unit: &v1::Unit) -> Option<Unit>
     let official_code = door.text(&format!("{path}.official_code"), &unit.official_code, ID_CHARS_MAX);
     let valid_from = door.day(&format!("{path}.valid_from"), &unit.valid_from);
     let are_few = door.allows(&format!("{path}.attributes"), unit.attributes.len(), ATTRIBUTES_MAX);
-    let key = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     let attributes = unit.attributes.iter().filter(|_| are_few).map(|(attribute, value)| {
         let path = format!("{path}.attributes[{}]", quote(attribute));
-        (door.key(&path, attribute, key, "a-z, 0-9 and _"), door.required_text(&path, value, NAME_CHARS_MAX))
+        (
+            door.key(&path, attribute, is_attribute_char, "a-z, 0-9 and _"),
+            door.required_text(&path, value, NAME_CHARS_MAX),
+        )
     });
     let attributes = attributes.collect();
-    Some(Unit { id: id?, level: level?, kind, name, parent, official_code, attributes, valid_from })
+    let valid_until = door.day(&format!("{path}.valid_until"), &unit.valid_until);
+    let formed_by_event = unit.formed_by_event;
+    if formed_by_event && valid_from.is_some() {
+        let message = "is the day of the event that forms it; leave it out, or formed_by_event";
+        door.add(&format!("{path}.valid_from"), Reason::ConflictingFields, message);
+    }
+    if let (Some(first), Some(last)) = (valid_from, valid_until)
+        && last < first
+    {
+        door.add(&format!("{path}.valid_until"), Reason::InvalidPeriod, "ends before it starts");
+    }
+    let (id, level) = (id?, level?);
+    Some(Unit { id, level, kind, name, parent, official_code, attributes, valid_from, valid_until, formed_by_event })
+}
+
+/// Whether the key of an attribute may contain it.
+pub(super) fn is_attribute_char(b: u8) -> bool {
+    b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'
 }
 
 pub(super) fn write(unit: &Unit) -> v1::Unit {
@@ -40,5 +59,7 @@ pub(super) fn write(unit: &Unit) -> v1::Unit {
         official_code: unit.official_code.clone(),
         attributes: unit.attributes.clone(),
         valid_from: optional_text(unit.valid_from),
+        valid_until: optional_text(unit.valid_until),
+        formed_by_event: unit.formed_by_event,
     }
 }

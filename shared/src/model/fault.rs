@@ -21,6 +21,7 @@ pub enum Reason {
     InvalidCurrency,
     InvalidEnumValue,
     InvalidDefinition,
+    InvalidEvent,
     InvalidPageToken,
     MalformedMessage,
     TooMany,
@@ -34,7 +35,11 @@ pub enum Reason {
     UnknownCode,
     UnknownTerm,
     UnknownGroup,
+    UnknownForm,
     UnitNotAlive,
+    ParentNotAlive,
+    ConflictingEvents,
+    MergedIntoItself,
     SecondRoot,
     HierarchyCycle,
     LevelNotBelowParent,
@@ -48,6 +53,7 @@ pub enum Reason {
     // What the call names is not there.
     UnitNotFound,
     IndicatorNotFound,
+    FormNotFound,
     ReportNotFound,
     // What is there already.
     ExistsWithDifferentContent,

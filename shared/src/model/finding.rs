@@ -31,6 +31,24 @@ pub enum FindingReason {
     MixedScripts,
     /// There is more than an entry has room for.
     MoreFindings,
+    /// The parts do not add to the total.
+    PartsContradictTotal,
+    /// An increase in percent is the index that the yearly growth beside it leads to.
+    IndexAsIncrease,
+    /// The closing stock is not opening + inflows − outflows.
+    BalanceContradicts,
+    /// The figure of the units below is not the sum of what they report themselves.
+    ChildrenContradict,
+    /// The unit lives only in a part of the period.
+    UnitLivesPartly,
+    /// By its definition the question did not arise for this unit then.
+    NotApplicableThen,
+    /// A change printed in percent is the difference in percentage points.
+    PointsAsPercent,
+    /// The source does not say what the number of a change is.
+    AmbiguousChange,
+    /// The report says that it fulfils a form that is not defined.
+    UnknownForm,
 }
 
 /// What may have happened.

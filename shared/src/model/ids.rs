@@ -51,6 +51,32 @@ impl FromStr for IndicatorId {
     }
 }
 
+/// Id of an event of units: `[a-z0-9-]`, 1 to 64 characters, such as `reform-2025-districts`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(Arc<str>);
+
+impl FromStr for EventId {
+    type Err = IdFault;
+
+    fn from_str(text: &str) -> Result<Self, IdFault> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        check(text, allowed, "an event's id has 1 to 64 characters of a-z, 0-9 and -").map(Self)
+    }
+}
+
+/// Id of a form: `[a-z0-9_-]`, 1 to 64 characters.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FormId(Arc<str>);
+
+impl FromStr for FormId {
+    type Err = IdFault;
+
+    fn from_str(text: &str) -> Result<Self, IdFault> {
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+        check(text, allowed, "a form's id has 1 to 64 characters of a-z, 0-9, _ and -").map(Self)
+    }
+}
+
 macro_rules! text_id {
     ($($id:ident),*) => {$(
         impl $id {
@@ -76,7 +102,7 @@ macro_rules! text_id {
         }
     )*};
 }
-text_id!(UnitId, IndicatorId);
+text_id!(UnitId, IndicatorId, EventId, FormId);
 
 /// Name of a report: `reports/` and the revision of its first version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -9,7 +9,7 @@
 //! | `2016/..`, `../2017-08` | open at one end |
 //! | `term:2015-2020` | the days of that term, looked up when the report is accepted |
 
-use std::{fmt, str::FromStr};
+use std::{cmp::Ordering, fmt, str::FromStr};
 
 use jiff::civil::Date;
 
@@ -39,7 +39,40 @@ pub struct Span {
     pub last_day: Option<Date>,
 }
 
+impl PartialOrd for Span {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By the first day, an open one before all others; then by the last day, an open one after all others.
+impl Ord for Span {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let key = |span: &Self| (span.first_day, span.last_day.is_none(), span.last_day);
+        key(self).cmp(&key(other))
+    }
+}
+
 impl Span {
+    /// Every day.
+    pub const EVER: Self = Self { first_day: None, last_day: None };
+
+    /// Whether every day of the other lies in it.
+    pub fn contains_span(&self, other: &Self) -> bool {
+        let starts = self.first_day.is_none_or(|first| other.first_day.is_some_and(|other| first <= other));
+        let ends = self.last_day.is_none_or(|last| other.last_day.is_some_and(|other| other <= last));
+        starts && ends
+    }
+
+    /// The days that both have; none if there are none.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        let last_day = match (self.last_day, other.last_day) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.overlaps(other).then_some(Self { first_day: self.first_day.max(other.first_day), last_day })
+    }
+
     /// Whether the day lies in it.
     pub fn contains(&self, day: Date) -> bool {
         self.first_day.is_none_or(|first| first <= day) && self.last_day.is_none_or(|last| day <= last)
@@ -109,6 +142,11 @@ impl Period {
     /// The period of a term: its label and the days that were looked up.
     pub fn of_term(label: &str, span: Span) -> Self {
         Self { written: format!("{TERM_PREFIX}{label}"), span }
+    }
+
+    /// A period of days that is written so.
+    pub fn of_days(written: &str, span: Span) -> Self {
+        Self { written: written.to_owned(), span }
     }
 
     /// As it was written; part of what identifies a report.
@@ -275,6 +313,15 @@ mod tests {
         assert!(!overlap("2016", "2017") && !overlap("../2015", "2016/..") && !overlap("2016-Q1", "2016-Q2"));
     }
 
+    fn spans() -> impl Strategy<Value = Span> {
+        let day = || proptest::option::weighted(0.8, (0i16..3, 1i8..4, 1i8..4));
+        let date = |day: Option<(i16, i8, i8)>| day.map(|(year, month, day)| date(2016 + year, month, day));
+        (day(), day()).prop_map(move |(a, b)| match (date(a), date(b)) {
+            (Some(a), Some(b)) => Span { first_day: Some(a.min(b)), last_day: Some(a.max(b)) },
+            (first_day, last_day) => Span { first_day, last_day },
+        })
+    }
+
     fn simple() -> impl Strategy<Value = String> {
         (1900i32..2100, 1u8..=12, 1u8..=28, 0u8..5).prop_map(|(year, month, day, form)| match form {
             0 => format!("{year}"),
@@ -295,6 +342,34 @@ mod tests {
             prop_assert!(span.contains(span.first_day.unwrap()) && span.contains(span.last_day.unwrap()));
             prop_assert!(!span.contains(span.first_day.unwrap().yesterday().unwrap()));
             prop_assert!(!span.contains(span.last_day.unwrap().tomorrow().unwrap()));
+        }
+
+        #[test]
+        fn spans_have_one_order(a in spans(), b in spans(), c in spans()) {
+            prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+            prop_assert_eq!(a == b, a.cmp(&b) == Ordering::Equal);
+            prop_assert!(!(a <= b && b <= c) || a <= c);
+        }
+
+        #[test]
+        fn spans_contain_and_overlap_as_their_days_do(a in spans(), b in spans(), c in spans()) {
+            // Days beyond every end stand for the open ones.
+            let days: Vec<Date> = (0..1500).map(|n| date(2015, 1, 1).checked_add(jiff::Span::new().days(n)).unwrap()).collect();
+            let both = |a: &Span, b: &Span| days.iter().any(|day| a.contains(*day) && b.contains(*day));
+            let within = |a: &Span, b: &Span| days.iter().all(|day| a.contains(*day) || !b.contains(*day));
+            prop_assert_eq!(a.overlaps(&b), both(&a, &b));
+            prop_assert_eq!(a.contains_span(&b), within(&a, &b));
+            prop_assert!(a.contains_span(&a));
+            prop_assert!(!(a.contains_span(&b) && b.contains_span(&a)) || a == b);
+            prop_assert!(!(a.contains_span(&b) && b.contains_span(&c)) || a.contains_span(&c));
+            match a.intersection(&b) {
+                None => prop_assert!(!a.overlaps(&b)),
+                Some(common) => {
+                    prop_assert!(a.contains_span(&common) && b.contains_span(&common));
+                    prop_assert_eq!(days.iter().filter(|day| common.contains(**day)).count(),
+                        days.iter().filter(|day| a.contains(**day) && b.contains(**day)).count());
+                }
+            }
         }
 
         #[test]

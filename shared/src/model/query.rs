@@ -5,10 +5,11 @@ use rust_decimal::Decimal;
 
 use super::{
     finding::Finding,
-    ids::{IndicatorId, ReportName, UnitId},
+    form::DutyState,
+    ids::{FormId, IndicatorId, ReportName, UnitId},
     log::{Revision, StoreId},
     period::{Period, Span},
-    report::{Basis, Observation, Qualifier, Ratio, Source},
+    report::{Basis, ChangeUnit, Observation, Qualifier, Ratio, Source},
     unit::{Level, Organ},
 };
 
@@ -197,6 +198,19 @@ pub struct ObservationsQuery {
     pub units: UnitSelector,
     /// Which time they speak of.
     pub time: TimeFilter,
+    /// Only reports of this organ.
+    pub organ: Option<Organ>,
+    /// Only what was recorded by then.
+    pub known_at: KnownAt,
+}
+
+/// What a change can mean that does not say what its number is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// What the number would be.
+    pub unit: ChangeUnit,
+    /// The value at the baseline that follows from it, and how the number bounds it.
+    pub implied_baseline: Option<(Decimal, Qualifier)>,
 }
 
 /// An observation and the report that makes it.
@@ -222,6 +236,54 @@ pub struct ObservationRow {
     pub observation: Observation,
     /// Open findings on it.
     pub findings: Vec<Finding>,
+    /// Every reading of a change that does not say what its number is.
+    pub readings: Vec<Reading>,
+    /// Unit whose organ issued it, where it is another one.
+    pub issuer: Option<UnitId>,
+}
+
+/// What is owed, and what became of it?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DutiesQuery {
+    /// The form.
+    pub form: FormId,
+    /// Whose duties; none: everybody's.
+    pub units: Option<UnitSelector>,
+    /// First day of the span in which the periods end.
+    pub first_day: Date,
+    /// Last day of it.
+    pub last_day: Date,
+    /// The day by which they are judged; none: today.
+    pub as_of: Option<Date>,
+}
+
+/// A single duty and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DutyRow {
+    /// What orders it among others, and where a page goes on.
+    pub key: String,
+    /// The form.
+    pub form: FormId,
+    /// Version of the form that it follows from.
+    pub form_version: u32,
+    /// Unit that the report is about.
+    pub unit: UnitId,
+    /// Name of that unit at the end of the period.
+    pub name: String,
+    /// The period.
+    pub period: Period,
+    /// By when, and until when it is on time.
+    pub due: Option<(Date, Date)>,
+    /// What became of it.
+    pub state: DutyState,
+    /// Who has to see to it.
+    pub responsible: Vec<UnitId>,
+    /// The report that fulfils it, and the day on which it was received.
+    pub received: Option<(ReportName, Date)>,
+    /// Indicators of the form about which that report says nothing.
+    pub missing_indicators: Vec<IndicatorId>,
+    /// Why it was waived; may be empty.
+    pub waiver_reason: String,
 }
 
 /// What an answer rests on.

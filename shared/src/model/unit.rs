@@ -39,6 +39,8 @@ pub enum Organ {
     PeoplesCommittee,
     /// Fatherland Front and mass organisations.
     Front,
+    /// Inspection committee of the Party organisation.
+    InspectionCommittee,
 }
 
 /// An organisation that reports or is reported on.
@@ -60,4 +62,8 @@ pub struct Unit {
     pub attributes: BTreeMap<String, String>,
     /// First day of its life; none: not known.
     pub valid_from: Option<Date>,
+    /// Last day of its life; none: it goes on, or an event tells how it ended.
+    pub valid_until: Option<Date>,
+    /// Its life begins with the first effective event that forms it, and not before there is one.
+    pub formed_by_event: bool,
 }

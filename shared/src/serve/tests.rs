@@ -1,6 +1,7 @@
 use proto::v1::{
-    GetShareRequest, GetShareResponse, ListObservationsRequest, ListObservationsResponse, QueryServiceFindUnitsRequest,
-    QueryServiceFindUnitsResponse, QueryServiceGetUnitRequest, QueryServiceGetUnitResponse,
+    GetShareRequest, GetShareResponse, ListDutiesRequest, ListDutiesResponse, ListObservationsRequest,
+    ListObservationsResponse, QueryServiceFindUnitsRequest, QueryServiceFindUnitsResponse, QueryServiceGetUnitRequest,
+    QueryServiceGetUnitResponse,
     query_service_client::QueryServiceClient,
     query_service_server::{QueryService, QueryServiceServer},
 };
@@ -36,6 +37,10 @@ impl QueryService for Faulty {
         _: Request<ListObservationsRequest>,
     ) -> Result<Response<ListObservationsResponse>, Status> {
         Ok(Response::new(ListObservationsResponse::default()))
+    }
+
+    async fn list_duties(&self, _: Request<ListDutiesRequest>) -> Result<Response<ListDutiesResponse>, Status> {
+        Ok(Response::new(ListDutiesResponse::default()))
     }
 }
 

@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     .await?;
     bar.finish_and_clear();
     println!(
-        "Loaded {} units, indicators, terms and reports; the log is at revision {revision}.",
+        "Loaded {} units, changes of units, indicators, terms, forms and reports; the log is at revision {revision}.",
         fixtures::load_count()
     );
 

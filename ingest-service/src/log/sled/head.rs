@@ -52,7 +52,7 @@ impl HeadFile {
         match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => Self::read(file),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            Err(_) if may_create => Self::create(path),
+            Err(_) if may_create => Self::create(path, StoreId(Uuid::now_v7()), 1),
             Err(_) => {
                 let message = "a log without its file \"head\"; restore both from a backup";
                 Err(OpenError::Damaged(message.to_owned()))
@@ -68,8 +68,8 @@ impl HeadFile {
         }
     }
 
-    /// Under another name first, so that a head is there as a whole or not at all.
-    fn create(path: &Path) -> Result<(Self, Head), OpenError> {
+    /// Creates the head of an empty store: under another name first, so that a head is there as a whole or not at all.
+    pub(super) fn create(path: &Path, store: StoreId, epoch: u64) -> Result<(Self, Head), OpenError> {
         let new_path = path.with_extension("new");
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&new_path)?;
         lock(&file)?;
@@ -77,8 +77,7 @@ impl HeadFile {
             // Another process was faster, and has it.
             return Err(OpenError::InUse);
         }
-        let store = StoreId(Uuid::now_v7());
-        let head = Head { store, epoch: 1, link: genesis(store) };
+        let head = Head { store, epoch, link: genesis(store) };
         let mut head_file = Self { file, sequence: 0 };
         // Both slots, so that the file has its full length before it matters.
         head_file.write(&head)?;

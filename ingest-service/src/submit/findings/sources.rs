@@ -4,29 +4,49 @@
 //! a FLOW, if their periods have exactly the same days. A flag does not speak of days after its publication, unless it
 //! looks ahead.
 //!
-//! Of every report that counts, the state keeps what decides this and nothing else: [`Said`]. Equal hashes stand for equal
-//! things; 64 bits make that as good as certain for the few reports about one unit.
+//! Of every report that counts, the state keeps what decides this and nothing else: [`Said`]. Equal hashes of values stand
+//! for equal values; 64 bits make that as good as certain for the few reports about one thing. Things are told apart by 128
+//! bits.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use rust_decimal::Decimal;
+use jiff::civil::Date;
 use shared::{
     model::{
         finding::{Finding, FindingReason, Severity},
-        ids::ReportName,
+        ids::{IndicatorId, ReportName, UnitId},
         indicator::{Temporality, ValueKind},
         log::Revision,
         period::Span,
-        report::{Observation, Report, Scale, Scope, Value},
+        report::{Observation, Qualifier, Report, Scope, Value},
     },
     registry::Registry,
 };
 
 /// Other reports that a finding names; further ones are counted.
-const OTHERS_NAMED_MAX: usize = 10;
+pub(super) const OTHERS_NAMED_MAX: usize = 10;
+
+/// What is said, as far as rules need it. Equal for what says the same, however it is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Amount {
+    /// An exact count.
+    Count(i64),
+    /// An exact percentage.
+    Percent {
+        /// Its digits, without zeros at its end.
+        mantissa: i64,
+        /// How many of them stand behind the point.
+        scale: u32,
+    },
+    /// Anything else.
+    Other(u64),
+}
+
+/// What is spoken of: a hash of unit, indicator, `by`, scope and, of a FLOW, the days.
+type CellHash = u128;
 
 /// What a version of a report says about one thing, as far as others can disagree with it.
 #[derive(Clone, Copy, Debug)]
@@ -34,24 +54,24 @@ struct Claim {
     report: ReportName,
     version: Revision,
     /// What is said, however it is printed.
-    value: u64,
+    value: Amount,
     /// The days that it speaks of.
     days: Span,
 }
 
-/// What the reports that count say about one unit, by indicator, `by` and scope; of a FLOW by the days, too.
+/// What the reports that count say, by what they speak of.
 #[derive(Clone, Debug, Default)]
 pub(in crate::submit) struct Said {
-    claims: HashMap<u64, Vec<Claim>>,
-    cells_of: HashMap<ReportName, Box<[u64]>>,
+    claims: HashMap<CellHash, Vec<Claim>>,
+    cells_of: HashMap<ReportName, Box<[CellHash]>>,
 }
 
 impl Said {
     /// Takes in a version of a report, in place of what it said before.
     pub(in crate::submit) fn put(&mut self, registry: &Registry, report: &Report, version: Revision) {
         self.remove(report.name);
-        let claims: Vec<(u64, Claim)> =
-            report.observations.iter().filter_map(|o| claim(registry, report, version, o)).collect();
+        let claims: Vec<(CellHash, Claim)> =
+            report.observations.iter().flat_map(|o| claims(registry, report, version, o)).collect();
         self.cells_of.insert(report.name, claims.iter().map(|(cell, _)| *cell).collect());
         for (cell, claim) in claims {
             self.claims.entry(cell).or_default().push(claim);
@@ -63,41 +83,109 @@ impl Said {
         for cell in self.cells_of.remove(&report).into_iter().flatten() {
             if let Some(claims) = self.claims.get_mut(&cell) {
                 claims.retain(|claim| claim.report != report);
+                if claims.is_empty() {
+                    self.claims.remove(&cell);
+                }
             }
         }
     }
+
+    /// What reports but that one say of exactly these days, and the newest version that does; none if they differ.
+    #[allow(clippy::too_many_arguments, reason = "they are the parts of a cell")]
+    pub(super) fn exactly(
+        &self,
+        but: ReportName,
+        unit: &UnitId,
+        indicator: &IndicatorId,
+        by: &BTreeMap<IndicatorId, IndicatorId>,
+        scope: Scope,
+        temporality: Temporality,
+        days: Span,
+    ) -> Option<(Amount, (ReportName, Revision))> {
+        let flow_days = (temporality == Temporality::Flow).then_some(days);
+        let claims = self.claims.get(&cell(std::slice::from_ref(unit), indicator, by, scope, flow_days))?;
+        let mut claims = claims.iter().filter(|claim| claim.report != but && claim.days == days);
+        let first = claims.next()?;
+        let newest = claims.try_fold(first, |newest, claim| {
+            let later = if claim.version > newest.version { claim } else { newest };
+            (claim.value == first.value).then_some(later)
+        })?;
+        Some((newest.value, (newest.report, newest.version)))
+    }
+
+    /// What reports say of a stock of a unit itself in a period that ends on that day; none if they differ.
+    pub(super) fn on(
+        &self,
+        unit: &UnitId,
+        indicator: &IndicatorId,
+        by: &BTreeMap<IndicatorId, IndicatorId>,
+        day: Date,
+    ) -> Option<Amount> {
+        let claims = self.claims.get(&cell(std::slice::from_ref(unit), indicator, by, Scope::Own, None))?;
+        let mut claims = claims.iter().filter(|claim| claim.days.last_day == Some(day));
+        let first = claims.next()?;
+        claims.all(|claim| claim.value == first.value).then_some(first.value)
+    }
 }
 
-/// What an observation claims and about what; nothing if it was published before the days that it speaks of.
-fn claim(registry: &Registry, report: &Report, version: Revision, observation: &Observation) -> Option<(u64, Claim)> {
-    let indicator = registry.indicator(&observation.indicator)?;
+fn cell(
+    units: &[UnitId],
+    indicator: &IndicatorId,
+    by: &BTreeMap<IndicatorId, IndicatorId>,
+    scope: Scope,
+    flow_days: Option<Span>,
+) -> CellHash {
+    let half = |salt: u8| u128::from(hash_of((salt, units, indicator, by, scope, flow_days)));
+    half(0) << 64 | half(1)
+}
+
+/// What an observation claims and about what: of each unit of a group where it says so. Nothing if it was published
+/// before the days that it speaks of.
+fn claims(
+    registry: &Registry,
+    report: &Report,
+    version: Revision,
+    observation: &Observation,
+) -> Vec<(CellHash, Claim)> {
+    let Some(indicator) = registry.indicator(&observation.indicator) else { return Vec::new() };
     let span = report.period.span();
-    let is_state_of_unit = indicator.value_kind == ValueKind::Flag && observation.scope == Scope::Own;
+    let is_of_each = observation.scope == Scope::Group && observation.value.is_said_of_each();
+    let scope = if is_of_each { Scope::Own } else { observation.scope };
+    let is_state_of_unit = indicator.value_kind == ValueKind::Flag && scope == Scope::Own;
     let cut = report.source.published_on.filter(|_| is_state_of_unit && !observation.basis.looks_ahead());
     let last_day = match (span.last_day, cut) {
         (Some(last_day), Some(cut)) => Some(last_day.min(cut)),
         (last_day, cut) => last_day.or(cut),
     };
     if matches!((span.first_day, last_day), (Some(first), Some(last)) if last < first) {
-        return None;
+        return Vec::new();
     }
     let flow_days = (indicator.temporality == Temporality::Flow).then_some(span);
-    let cell = hash_of((&observation.indicator, &observation.by, observation.scope, flow_days));
-    let value = hash_value(observation);
-    Some((cell, Claim { report: report.name, version, value, days: Span { last_day, ..span } }))
+    let cell = |units: &[UnitId]| cell(units, &observation.indicator, &observation.by, scope, flow_days);
+    let value = amount(observation);
+    let claim = Claim { report: report.name, version, value, days: Span { last_day, ..span } };
+    match (observation.scope, is_of_each) {
+        (_, true) => observation.units.iter().map(|unit| (cell(std::slice::from_ref(unit)), claim)).collect(),
+        (Scope::Group, false) => vec![(cell(&observation.units), claim)],
+        (_, false) => vec![(cell(std::slice::from_ref(&report.unit)), claim)],
+    }
 }
 
-/// One finding for each observation with which another report about the same unit disagrees.
+/// SOURCES_DISAGREE: one finding for each observation of which another report that counts says something else. See the
+/// top of this file for what is about the same.
 pub(super) fn check(registry: &Registry, report: &Report, said: &Said) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, observation) in report.observations.iter().enumerate() {
-        let Some((cell, ours)) = claim(registry, report, Revision::ZERO, observation) else { continue };
-        let theirs = said.claims.get(&cell).map_or(&[][..], Vec::as_slice);
-        let disagree = |other: &&Claim| {
-            other.report != report.name && other.value != ours.value && other.days.overlaps(&ours.days)
-        };
-        let mut others: Vec<(ReportName, Revision)> =
-            theirs.iter().filter(disagree).map(|other| (other.report, other.version)).collect();
+        let mut others: Vec<(ReportName, Revision)> = Vec::new();
+        for (cell, ours) in claims(registry, report, Revision::ZERO, observation) {
+            let theirs = said.claims.get(&cell).map_or(&[][..], Vec::as_slice);
+            let disagree = |other: &&Claim| {
+                other.report != report.name && other.value != ours.value && other.days.overlaps(&ours.days)
+            };
+            others.extend(theirs.iter().filter(disagree).map(|other| (other.report, other.version)));
+        }
+        others.sort();
+        others.dedup();
         if others.is_empty() {
             continue;
         }
@@ -128,6 +216,22 @@ fn hash_of(thing: impl Hash) -> u64 {
     hasher.finish()
 }
 
+fn amount(observation: &Observation) -> Amount {
+    match (&observation.value, observation.qualifier) {
+        (Value::Count(count), Qualifier::Exact) => Amount::Count(*count),
+        (Value::Percent(percent), Qualifier::Exact) if observation.scope == Scope::Own => {
+            let percent = percent.normalize();
+            let mantissa = i64::try_from(percent.mantissa());
+            // A percentage of that many digits is compared by its hash.
+            mantissa.map_or(Amount::Other(hash_value(observation)), |mantissa| Amount::Percent {
+                mantissa,
+                scale: percent.scale(),
+            })
+        }
+        _ => Amount::Other(hash_value(observation)),
+    }
+}
+
 /// Equal for what says the same: 62,299 million and 62.299 billion, 90 % and 27 of 30.
 fn hash_value(observation: &Observation) -> u64 {
     let value = match &observation.value {
@@ -141,10 +245,16 @@ fn hash_value(observation: &Observation) -> u64 {
         Value::Ratio(ratio) => {
             hash_of(("part", reduced(i128::from(ratio.numerator()), i128::from(ratio.denominator()))))
         }
-        Value::Money { amount, scale, currency } => match amount.checked_mul(factor(*scale)) {
+        Value::Money { amount, scale, currency } => match amount.checked_mul(super::parts::factor(*scale)) {
             Some(full) => hash_of(("money", full.normalize(), currency)),
             None => hash_of(("money", amount.normalize(), *scale as u8, currency)),
         },
+        Value::Category(code) => hash_of(("category", code)),
+        Value::Direction(direction) => hash_of(("direction", *direction as u8)),
+        Value::Change(change) => {
+            let possible: std::collections::BTreeSet<_> = change.possible_units.iter().collect();
+            hash_of(("change", change.amount.normalize(), change.unit, change.baseline, possible))
+        }
         Value::Missing(missing) => hash_of(("missing", *missing as u8)),
     };
     hash_of((value, observation.qualifier as u8))
@@ -159,19 +269,9 @@ fn reduced(part: i128, whole: i128) -> (i128, i128) {
     (part / a, whole / a)
 }
 
-fn factor(scale: Scale) -> Decimal {
-    Decimal::from(match scale {
-        Scale::Unit => 1i64,
-        Scale::Thousand => 1_000,
-        Scale::Million => 1_000_000,
-        Scale::Billion => 1_000_000_000,
-        Scale::Trillion => 1_000_000_000_000,
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use shared::model::report::{Qualifier, Ratio};
+    use shared::model::report::{Ratio, Scale};
 
     use super::*;
 
@@ -180,6 +280,8 @@ mod tests {
             indicator: "x".parse().unwrap(),
             by: Default::default(),
             scope: Scope::Own,
+            units: Vec::new(),
+            indicator_version: 1,
             value,
             qualifier: Qualifier::Exact,
             basis: Default::default(),

@@ -14,15 +14,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rust_decimal::Decimal;
-use shared::{
-    model::{
-        finding::{Finding, FindingReason, Hypothesis, Severity},
-        ids::IndicatorId,
-        indicator::Dimension,
-        report::{Observation, Qualifier, Scope, Value},
-    },
-    registry::Registry,
+use shared::model::{
+    finding::{Finding, FindingReason, Hypothesis, Severity},
+    ids::{IndicatorId, UnitId},
+    indicator::Dimension,
+    report::{Observation, Qualifier, Scope, Value},
 };
+
+use super::Definitions;
 
 /// A part of a whole, both counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +39,10 @@ struct Classes<'a> {
 }
 
 /// The observations of a report by what they are about.
-type ByCell<'a> = HashMap<(&'a IndicatorId, Scope, By), &'a Observation>;
+type ByCell<'a> = HashMap<(&'a IndicatorId, Scope, &'a [UnitId], By), &'a Observation>;
 
 /// Findings about the stated percentages of a report.
-pub(super) fn check(registry: &Registry, observations: &[Observation]) -> Vec<Finding> {
+pub(super) fn check(definitions: Definitions<'_>, observations: &[Observation]) -> Vec<Finding> {
     if observations.iter().all(|observation| observation.stated_percent.is_none()) {
         return Vec::new();
     }
@@ -52,19 +51,19 @@ pub(super) fn check(registry: &Registry, observations: &[Observation]) -> Vec<Fi
     let mut findings = Vec::new();
     for (index, observation) in observations.iter().enumerate() {
         let path = || format!("report.observations[{index}].stated_percent");
-        findings.extend(check_one(registry, &by_cell, observation).map(|found| Finding { path: path(), ..found }));
+        findings.extend(check_one(definitions, &by_cell, observation).map(|found| Finding { path: path(), ..found }));
     }
-    findings.extend(check_sums(registry, &by_cell, observations));
+    findings.extend(check_sums(definitions, &by_cell, observations));
     findings
 }
 
-fn cell_of(observation: &Observation, by: By) -> (&IndicatorId, Scope, By) {
-    (&observation.indicator, observation.scope, by)
+fn cell_of(observation: &Observation, by: By) -> (&IndicatorId, Scope, &[UnitId], By) {
+    (&observation.indicator, observation.scope, &observation.units, by)
 }
 
-fn check_one(registry: &Registry, by_cell: &ByCell<'_>, observation: &Observation) -> Option<Finding> {
+fn check_one(definitions: Definitions<'_>, by_cell: &ByCell<'_>, observation: &Observation) -> Option<Finding> {
     let stated = observation.stated_percent?;
-    let classes = classes(registry, by_cell, observation);
+    let classes = classes(definitions, by_cell, observation);
     let counts = match (&observation.value, exact_count(observation)) {
         (Value::Ratio(ratio), _) if observation.qualifier == Qualifier::Exact => {
             Counts { part: ratio.numerator(), whole: ratio.denominator() }
@@ -150,8 +149,8 @@ fn exact_count(observation: &Observation) -> Option<i64> {
 }
 
 /// The classes beside a value along the first of its closed dimensions of which all codes are there with exact counts.
-fn classes<'a>(registry: &Registry, by_cell: &ByCell<'a>, observation: &Observation) -> Option<Classes<'a>> {
-    let indicator = registry.indicator(&observation.indicator)?;
+fn classes<'a>(definitions: Definitions<'_>, by_cell: &ByCell<'a>, observation: &Observation) -> Option<Classes<'a>> {
+    let indicator = definitions.of(&observation.indicator)?;
     let closed = indicator.dimensions.iter().filter(|d| d.closed && observation.by.contains_key(&d.id));
     closed.into_iter().find_map(|dimension| {
         let members = members(by_cell, observation, dimension).collect::<Option<Vec<&Observation>>>()?;
@@ -185,11 +184,11 @@ fn rest_of(by: &By, dimension: &IndicatorId) -> By {
 }
 
 /// Lists of which every class states a percentage: do they add to 100, within the units of their last digits?
-fn check_sums(registry: &Registry, by_cell: &ByCell<'_>, observations: &[Observation]) -> Vec<Finding> {
+fn check_sums(definitions: Definitions<'_>, by_cell: &ByCell<'_>, observations: &[Observation]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen = HashSet::new();
     for observation in observations {
-        let Some(indicator) = registry.indicator(&observation.indicator) else { continue };
+        let Some(indicator) = definitions.of(&observation.indicator) else { continue };
         for dimension in indicator.dimensions.iter().filter(|d| d.closed && observation.by.contains_key(&d.id)) {
             if !seen.insert((cell_of(observation, rest_of(&observation.by, &dimension.id)), &dimension.id)) {
                 continue;
@@ -256,6 +255,8 @@ mod tests {
             indicator: "x".parse().unwrap(),
             by: By::new(),
             scope: Scope::Own,
+            units: Vec::new(),
+            indicator_version: 1,
             value: Value::Count(12),
             qualifier: Qualifier::Exact,
             basis: Default::default(),

@@ -1,0 +1,241 @@
+//! A whole store as one file, and back: backup, restore, and copying to a fresh directory to win back space.
+//!
+//! # FILE
+//!
+//! ```text
+//! start   "tonghop-export\x01" ‖ store id, 16 ‖ epoch u64
+//! entry   length u32, not 0 ‖ the bytes of the entry ‖ chain hash, 32          as many as there are
+//! end     0 u32 ‖ revision u64 of the last entry ‖ its chain hash, 32
+//! ```
+//!
+//! Numbers are big-endian. The bytes of an entry are those of the log, so revisions, chain and followers stay as they are.
+//! Every entry is verified against the chain on its way out and on its way in, and a file without its end is refused: it
+//! is a part of a history.
+//!
+//! # WHAT A CRASH LEAVES
+//!
+//! An export writes where it is told to; one that did not come to its end lacks the end. An import builds the store beside
+//! the directory, under its name with `.importing` at the end, walks it once more, and gives it its name last. What is left
+//! of one that did not come to its end is thrown away by the next.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use shared::{
+    codec::{self, Record, RecordFault},
+    model::log::{ChainHash, Link, Revision, StoreId},
+};
+use uuid::Uuid;
+
+use crate::log::{
+    Log, LogError,
+    sled::{OpenError, SledLog, sync_directory},
+};
+
+/// First bytes of a file; the last one is its format version.
+const MAGIC: &[u8; 15] = b"tonghop-export\x01";
+/// Bytes read from the log, or appended to it, at a time.
+const GROUP_BYTES: usize = 1024 * 1024;
+/// Longer than any entry with its findings.
+const ENTRY_LEN_MAX: u32 = 1024 * 1024;
+
+/// Why a store cannot be exported or imported.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The store cannot be opened.
+    #[error("the store cannot be opened: {0}")]
+    Open(#[from] OpenError),
+    /// The file cannot be read or written.
+    #[error("the file cannot be read or written: {0}")]
+    Io(#[from] io::Error),
+    /// The log cannot be read or written.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// An entry does not follow on the ones before it.
+    #[error(transparent)]
+    Record(#[from] RecordFault),
+    /// The file is no export, or not a whole one.
+    #[error("the file is damaged: {0}")]
+    File(String),
+    /// There is something already where the store is to be.
+    #[error("{0:?} is there already and not empty; import into a fresh directory")]
+    Exists(PathBuf),
+    /// There is no store to export.
+    #[error("{0:?} holds no store")]
+    Missing(PathBuf),
+}
+
+impl TransferError {
+    /// Exit code of the process, after `sysexits.h`: 65 damaged data, 66 no store, 73 directory in use or not empty,
+    /// 74 the disk or the file failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Open(OpenError::Damaged(_)) | Self::Record(_) | Self::File(_) => 65,
+            Self::Log(LogError::Damaged { .. }) => 65,
+            Self::Missing(_) => 66,
+            Self::Open(OpenError::InUse | OpenError::Io(_)) | Self::Exists(_) => 73,
+            Self::Io(_) | Self::Log(LogError::Storage(_)) => 74,
+        }
+    }
+}
+
+/// What was transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transferred {
+    /// The store.
+    pub store: StoreId,
+    /// Its last entry.
+    pub last: Link,
+}
+
+/// Writes the whole store of a directory to a file. Nobody else may use the store meanwhile.
+///
+/// # Errors
+/// [`TransferError`]; what was written then has no end and is refused by an import.
+pub fn export(directory: &Path, file: &mut impl Write) -> Result<Transferred, TransferError> {
+    if !directory.join("head").exists() {
+        return Err(TransferError::Missing(directory.to_owned()));
+    }
+    let log = SledLog::open(directory, 0)?;
+    file.write_all(MAGIC)?;
+    file.write_all(log.store().0.as_bytes())?;
+    file.write_all(&log.epoch().to_be_bytes())?;
+    let last = walk(&log, |record| write_record(file, record))?;
+    file.write_all(&0u32.to_be_bytes())?;
+    file.write_all(&last.revision.get().to_be_bytes())?;
+    file.write_all(&last.chain_hash.0)?;
+    file.flush()?;
+    Ok(Transferred { store: log.store(), last })
+}
+
+fn write_record(file: &mut impl Write, record: &Record) -> Result<(), TransferError> {
+    let too_long = |_| TransferError::File(format!("entry {} is too long", record.link.revision));
+    let length = u32::try_from(record.entry.len()).map_err(too_long)?;
+    file.write_all(&length.to_be_bytes())?;
+    file.write_all(&record.entry)?;
+    file.write_all(&record.link.chain_hash.0)?;
+    Ok(())
+}
+
+/// Hands on every record of a log, each verified against the ones before it; answers the last link.
+fn walk(log: &SledLog, mut each: impl FnMut(&Record) -> Result<(), TransferError>) -> Result<Link, TransferError> {
+    let mut last = codec::genesis(log.store());
+    loop {
+        let records = log.read(last.revision, GROUP_BYTES)?;
+        if records.is_empty() {
+            break;
+        }
+        for record in records {
+            codec::decode_next(&last, &record)?;
+            each(&record)?;
+            last = record.link;
+        }
+    }
+    let tail = log.tail();
+    if last == tail {
+        return Ok(last);
+    }
+    let detail = format!("the log ends at {}, {} was expected", last.revision, tail.revision);
+    Err(LogError::Damaged { revision: last.revision.next(), detail }.into())
+}
+
+/// Creates a store in a directory from a file: the same store with the same history.
+///
+/// # Errors
+/// [`TransferError`]; there is no store in the directory then.
+pub fn import(directory: &Path, file: &mut impl Read) -> Result<Transferred, TransferError> {
+    let is_taken = directory.exists() && fs::read_dir(directory)?.next().is_some();
+    if is_taken {
+        return Err(TransferError::Exists(directory.to_owned()));
+    }
+    let mut name = directory.file_name().unwrap_or_default().to_owned();
+    name.push(".importing");
+    let building = directory.with_file_name(name);
+    if let Ok(head) = File::open(building.join("head")) {
+        // Another import that still runs has it locked.
+        head.try_lock().map_err(|_| OpenError::InUse)?;
+    }
+    match fs::remove_dir_all(&building) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let transferred = build(&building, file)?;
+    if directory.exists() {
+        fs::remove_dir(directory)?;
+    }
+    fs::rename(&building, directory)?;
+    let above = directory.parent().filter(|above| !above.as_os_str().is_empty());
+    sync_directory(above.unwrap_or(Path::new(".")))?;
+    Ok(transferred)
+}
+
+fn build(directory: &Path, file: &mut impl Read) -> Result<Transferred, TransferError> {
+    let mut magic = [0; MAGIC.len()];
+    file.read_exact(&mut magic).map_err(short)?;
+    if magic != *MAGIC {
+        return Err(TransferError::File("it does not begin like an export of this version".to_owned()));
+    }
+    let store = StoreId(Uuid::from_bytes(take(file)?));
+    let epoch = u64::from_be_bytes(take(file)?);
+    let log = SledLog::create(directory, store, epoch)?;
+    let (mut last, mut ends_change) = (codec::genesis(store), true);
+    let (mut group, mut bytes) = (Vec::new(), 0);
+    while let Some(record) = read_record(file, last.revision.next())? {
+        ends_change = codec::decode_next(&last, &record)?.ends_change;
+        last = record.link;
+        bytes += record.entry.len();
+        group.push(record);
+        // Group by group; nobody sees the store before it is whole.
+        if bytes >= GROUP_BYTES {
+            log.append(&group)?;
+            (group, bytes) = (Vec::new(), 0);
+        }
+    }
+    log.append(&group)?;
+    let end = Link { revision: u64::from_be_bytes(take(file)?).into(), chain_hash: ChainHash(take(file)?) };
+    if end != last || !ends_change {
+        let message = format!("its end speaks of revision {}, its entries end at {}", end.revision, last.revision);
+        return Err(TransferError::File(message));
+    }
+    if file.read(&mut [0])? != 0 {
+        return Err(TransferError::File("something follows after its end".to_owned()));
+    }
+    log.settle()?;
+    // What sled gives back is what it was given.
+    walk(&log, |_| Ok(()))?;
+    Ok(Transferred { store, last })
+}
+
+/// The next record; none at the end.
+fn read_record(file: &mut impl Read, revision: Revision) -> Result<Option<Record>, TransferError> {
+    match u32::from_be_bytes(take(file)?) {
+        0 => Ok(None),
+        length if length > ENTRY_LEN_MAX => {
+            Err(TransferError::File(format!("entry {revision} has {length} bytes, more than any entry has")))
+        }
+        length => {
+            let mut entry = vec![0; length as usize];
+            file.read_exact(&mut entry).map_err(short)?;
+            Ok(Some(Record { link: Link { revision, chain_hash: ChainHash(take(file)?) }, entry }))
+        }
+    }
+}
+
+fn take<const N: usize>(file: &mut impl Read) -> Result<[u8; N], TransferError> {
+    let mut bytes = [0; N];
+    file.read_exact(&mut bytes).map_err(short)?;
+    Ok(bytes)
+}
+
+fn short(error: io::Error) -> TransferError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => TransferError::File("it ends before its end".to_owned()),
+        _ => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
