@@ -453,3 +453,6 @@ fn names(unit: &Unit) -> impl Iterator<Item = Cow<'_, str>> {
     };
     std::iter::once(Cow::Borrowed(name)).chain(other)
 }
+
+#[cfg(test)]
+mod tests;

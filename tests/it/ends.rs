@@ -145,3 +145,14 @@ async fn sigterm_ends_a_query_service_with_an_idle_health_watch() {
     assert!(ended.status.success(), "{}", ended.log);
     assert!(!ended.log.contains("calls were cut"), "{}", ended.log);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_whose_log_nobody_reads_serves_and_ends() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = tests::harness::Service::start_unheard(directory.path()).unwrap();
+    let mut registry = proto::v1::registry_service_client::RegistryServiceClient::new(service.channel());
+    let units = vec![crate::support::unit("vn", proto::v1::unit::Level::Country, "")];
+    registry.register_units(proto::v1::RegisterUnitsRequest { units, ..Default::default() }).await.unwrap();
+    service.tell_to_end();
+    assert_eq!(service.wait().status.code(), Some(0));
+}

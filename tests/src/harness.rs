@@ -54,6 +54,19 @@ impl Service {
     /// # Panics
     /// If it cannot be started, or neither listens nor ends.
     pub fn start(name: &str, arguments: &[&str]) -> Result<Self, Ended> {
+        Self::start_heard(name, arguments, true)
+    }
+
+    /// Starts an ingest-service whose log nobody reads once it listens: the other end of its pipe is closed.
+    ///
+    /// # Errors
+    /// [`Ended`] if it ends instead.
+    pub fn start_unheard(data: &Path) -> Result<Self, Ended> {
+        let data = data.to_str().expect("a path of ours is text");
+        Self::start_heard("ingest-service", &["--data", data, "--listen", FREE_PORT, "--free-mib-min", "0"], false)
+    }
+
+    fn start_heard(name: &str, arguments: &[&str], is_heard: bool) -> Result<Self, Ended> {
         let mut child = Command::new(binary(name))
             .args(arguments)
             .args(["--log-format", "json"])
@@ -71,6 +84,9 @@ impl Service {
                 if let Some(address) = listening_on(&line) {
                     // Nobody waits any more if the start has failed.
                     let _ = listening.send(address);
+                    if !is_heard {
+                        return;
+                    }
                 }
                 lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }

@@ -1,19 +1,23 @@
 //! `cargo demo`: both services, the real input, and the headline question.
 
-use std::{error::Error, fs, net::TcpListener};
+use std::{collections::BTreeSet, error::Error, fs, net::TcpListener};
 
 use clap::Parser;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
 use indicatif::{ProgressBar, ProgressStyle};
 use proto::v1::{
-    GetShareRequest, Share, UnitSelector,
+    GetShareRequest, GetUnitRequest, ListSuccessionRequest, ListUnitsRequest, Share, UnitSelector,
+    list_succession_request,
+    list_succession_response::Extent,
     query_service_client::QueryServiceClient,
+    registry_service_client::RegistryServiceClient,
     share::{ExpectedBasis, Published},
     unit::Level,
 };
 use tests::{
     fixtures,
     harness::{FREE_PORT, Service, start_ingest, start_query, workspace},
+    reform,
 };
 use tonic::transport::Channel;
 
@@ -58,11 +62,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         fixtures::load_count()
     );
 
+    print_reform(&ingest).await?;
     print_shares(&mut QueryServiceClient::new(query.channel()), revision).await?;
     print_examples(&ingest, &query);
     if !arguments.once {
         println!("\nBoth services stay up; Ctrl-C ends them.");
-        tokio::signal::ctrl_c().await?;
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted?,
+            _ = terminated.recv() => {}
+        }
     }
     Ok(())
 }
@@ -71,6 +80,55 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn listen(port: u16) -> String {
     let usual = format!("127.0.0.1:{port}");
     if TcpListener::bind(&usual).is_ok() { usual } else { FREE_PORT.to_owned() }
+}
+
+/// What the reform of 2025 did to the map, and to the five districts.
+async fn print_reform(ingest: &Service) -> Result<(), Box<dyn Error>> {
+    let mut registry = RegistryServiceClient::new(ingest.channel());
+    println!("\nUnits before and after the reform of 1 July 2025, which is one change in the log");
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY);
+    table.set_header(["level", fixtures::COMPLETE_FROM, reform::EFFECTIVE_ON]);
+    for level in [Level::Province, Level::District, Level::Commune] {
+        let mut row = vec![level.as_str_name().to_owned()];
+        for on in [fixtures::COMPLETE_FROM, reform::EFFECTIVE_ON] {
+            let (mut count, mut page_token) = (0, String::new());
+            loop {
+                let (level, on) = (level.into(), on.to_owned());
+                let request = ListUnitsRequest { level, on, page_size: 1_000, page_token, ..Default::default() };
+                let page = registry.list_units(request).await?.into_inner();
+                count += page.units.len();
+                page_token = page.next_page_token;
+                if page_token.is_empty() {
+                    break;
+                }
+            }
+            row.push(count.to_string());
+        }
+        table.add_row(row);
+    }
+    println!("{table}");
+    let mut table = Table::new();
+    table.load_style(UTF8_BORDERS_ONLY);
+    table.set_header(["district", "communes that came of it", "of its communes divided"]);
+    for district in DISTRICTS {
+        let request = ListSuccessionRequest {
+            unit: district.to_owned(),
+            direction: list_succession_request::Direction::Successors.into(),
+            page_size: 1_000,
+            ..Default::default()
+        };
+        let paths = registry.list_succession(request).await?.into_inner().paths;
+        let successors: BTreeSet<&str> = paths.iter().map(|path| path.unit.as_str()).collect();
+        let communes: BTreeSet<&str> = paths.iter().map(|path| path.steps[0].into.as_str()).collect();
+        let divided = paths.iter().filter(|path| path.extent() == Extent::Part);
+        let divided: BTreeSet<&str> = divided.map(|path| path.steps[0].into.as_str()).collect();
+        let unit = GetUnitRequest { id: district.to_owned(), ..Default::default() };
+        let name = registry.get_unit(unit).await?.into_inner().unit.unwrap_or_default().name;
+        table.add_row([name, successors.len().to_string(), format!("{} of {}", divided.len(), communes.len())]);
+    }
+    println!("{table}");
+    Ok(())
 }
 
 async fn print_shares(client: &mut QueryServiceClient<Channel>, revision: i64) -> Result<(), Box<dyn Error>> {
@@ -137,6 +195,8 @@ fn print_examples(ingest: &Service, query: &Service) {
     let provinces = r#""units":{"under":"vn","level":"DISTRICT"},"group_by":"PROVINCE","on":"2017-08-17""#;
     ask(query, "QueryService/GetShare", &share(MODELS[0].0, provinces));
     ask(ingest, "RegistryService/GetUnit", r#"{"id":"district-171"}"#);
+    ask(ingest, "RegistryService/ListSuccession", r#"{"unit":"district-004","direction":"SUCCESSORS"}"#);
+    ask(query, "QueryService/ListDuties", r#"{"form":"tan_ky_supervision_report","period":"2017"}"#);
     let observation = r#"{"indicator":"secretary_chairs_peoples_council","flag":true}"#;
     let report = format!(
         r#"{{"report":{{"unit":"commune-05776","period":"2017","source":{{"title":"my own report"}},"observations":[{observation}]}}}}"#
