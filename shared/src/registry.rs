@@ -321,9 +321,9 @@ impl Registry {
     }
 
     /// Why, by its definition, the question of an indicator does not arise for a unit on that day; none if it does.
-    pub fn not_applicable_on<'a>(&self, indicator: &'a Indicator, unit: &Unit, day: Date) -> Option<Cow<'a, str>> {
+    pub fn not_applicable_on<'a>(&self, indicator: &'a Indicator, unit: &Unit, day: Date) -> Option<&'a str> {
         if !indicator.levels.is_empty() && !indicator.levels.contains(&unit.level) {
-            return Some(Cow::Borrowed("the indicator is defined for other levels"));
+            return Some("the indicator is defined for other levels");
         }
         let applies = indicator.not_applicable.iter().find(|exception| {
             exception.span.contains(day)
@@ -331,7 +331,7 @@ impl Registry {
                 && (exception.kind.is_empty() || exception.kind == unit.kind)
                 && self.ancestry_on(&unit.id, day).any(|above| above.id == exception.under)
         });
-        applies.map(|exception| Cow::Borrowed(exception.reason.as_str()))
+        applies.map(|exception| exception.reason.as_str())
     }
 
     /// The term that identifies itself so, on exactly that unit.
@@ -351,15 +351,12 @@ impl Registry {
         if let Some(term) = of(unit) {
             return Some(term);
         }
-        let states = self.record_of(unit)?.states().iter().rev();
-        states
-            .filter_map(|state| {
-                let day = state.span.last_day.or(state.span.first_day).unwrap_or(Date::MAX);
-                let day = if state.span.last_day.is_none() { Date::MAX } else { day };
-                let mut above = self.ancestry_on(unit, day).skip(1).filter_map(|above| of(&above.id));
-                above.find(|term| term.span().overlaps(&state.span))
-            })
-            .next()
+        let mut states = self.record_of(unit)?.states().iter().rev();
+        states.find_map(|state| {
+            let last_day = state.span.last_day.unwrap_or(Date::MAX);
+            let mut above = self.ancestry_on(unit, last_day).skip(1).filter_map(|above| of(&above.id));
+            above.find(|term| term.span().overlaps(&state.span))
+        })
     }
 
     /// Every term of that organ that holds for a unit on some day of a span: its own, and those of units above it whose

@@ -186,7 +186,8 @@ impl UnitEvent {
 
     /// Whether that unit, if it is a new one, comes into being with it.
     pub fn forms(&self, unit: &UnitId) -> bool {
-        matches!(self.event_type, EventType::Merge | EventType::Split) && self.into.contains(unit)
+        let forms = matches!(self.event_type, EventType::Merge | EventType::Split);
+        forms && self.into.contains(unit) && !self.from.contains(unit)
     }
 
     /// What becomes different for the units in `from`.

@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::{DEPTH_MAX, Registered, Registry, UnitRecord, UnitState};
 use crate::model::{
-    event::{EventType, UnitChange, UnitEvent},
+    event::{EventType, UnitEvent},
     fault::Reason,
     ids::{EventId, UnitId},
     unit::Level,
@@ -208,11 +208,9 @@ fn check_life(record: &UnitRecord, events: &[&Registered<UnitEvent>]) -> Option<
         return None;
     }
     // A unit that events form, and none of them is in effect, is planned.
-    let is_planned = unit.formed_by_event
-        && !events.iter().any(|event| event.value.forms(&unit.id))
-        && !events
-            .iter()
-            .any(|event| event.value.change != UnitChange::default() && event.value.from.contains(&unit.id));
+    let is_formed = |event: &UnitEvent| event.forms(&unit.id);
+    let is_dated = |event: &UnitEvent| event.change.valid_from.is_some() && event.from.contains(&unit.id);
+    let is_planned = unit.formed_by_event && !events.iter().any(|e| is_formed(&e.value) || is_dated(&e.value));
     let id = unit.id.clone();
     let message = format!("{id} ends before it begins");
     (!is_planned).then_some(Broken {
