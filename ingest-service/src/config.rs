@@ -14,7 +14,7 @@ pub struct Config {
     pub listen: SocketAddr,
 
     /// Directory of the store; created if it is not there
-    #[arg(long, env = "TONGHOP_DATA", default_value = "data/ingest")]
+    #[arg(long, global = true, env = "TONGHOP_DATA", default_value = "data/ingest")]
     pub data: PathBuf,
 
     /// Time between progress marks of an idle feed, in milliseconds
@@ -39,18 +39,12 @@ pub struct Config {
 pub enum Command {
     /// Write a whole store to a file: every entry, verified against the chain
     Export {
-        /// Directory of the store
-        #[arg(long, env = "TONGHOP_DATA", default_value = "data/ingest")]
-        data: PathBuf,
         /// The file; "-" is the standard output
         #[arg(long, default_value = "-")]
         to: PathBuf,
     },
     /// Create a store from such a file, in a fresh directory: the same store with the same history
     Import {
-        /// Directory of the new store
-        #[arg(long, env = "TONGHOP_DATA", default_value = "data/ingest")]
-        data: PathBuf,
         /// The file; "-" is the standard input
         #[arg(long, default_value = "-")]
         from: PathBuf,

@@ -1,7 +1,7 @@
 //! Starts the ingest-service and ends it.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, BufReader, BufWriter},
     path::Path,
     process::ExitCode,
@@ -18,8 +18,8 @@ fn main() -> ExitCode {
     let mut config = Config::parse();
     match config.command.take() {
         None => serve(config),
-        Some(Command::Export { data, to }) => report("exported", export(&data, &to)),
-        Some(Command::Import { data, from }) => report("imported", import(&data, &from)),
+        Some(Command::Export { to }) => report("exported", export(&config.data, &to)),
+        Some(Command::Import { from }) => report("imported", import(&config.data, &from)),
     }
 }
 
@@ -45,15 +45,7 @@ fn export(data: &Path, to: &Path) -> Result<Transferred, TransferError> {
     if to == Path::new("-") {
         return transfer::export(data, &mut BufWriter::new(io::stdout().lock()));
     }
-    let mut file = BufWriter::new(File::create_new(to)?);
-    let exported = transfer::export(data, &mut file);
-    if exported.is_err() {
-        // A file without its end is of no use.
-        let _ = fs::remove_file(to);
-        return exported;
-    }
-    file.get_ref().sync_all()?;
-    exported
+    transfer::export_to_file(data, to)
 }
 
 fn import(data: &Path, from: &Path) -> Result<Transferred, TransferError> {

@@ -14,13 +14,13 @@
 //!
 //! # WHAT A CRASH LEAVES
 //!
-//! An export writes where it is told to; one that did not come to its end lacks the end. An import builds the store beside
-//! the directory, under its name with `.importing` at the end, walks it once more, and gives it its name last. What is left
-//! of one that did not come to its end is thrown away by the next.
+//! An export to a file writes beside it, under its name with `.part` at the end, and gives it its name last. An import
+//! builds the store in `.importing` inside the directory, walks it once more, and moves the log and then the head to their
+//! place; without a head there is no store. What is left of one that did not come to its end is thrown away by the next.
 
 use std::{
     fs::{self, File},
-    io::{self, Read, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -39,6 +39,8 @@ use crate::log::{
 const MAGIC: &[u8; 15] = b"tonghop-export\x01";
 /// Bytes read from the log, or appended to it, at a time.
 const GROUP_BYTES: usize = 1024 * 1024;
+/// Where an import builds the store, inside its directory.
+const BUILDING: &str = ".importing";
 /// Longer than any entry with its findings.
 const ENTRY_LEN_MAX: u32 = 1024 * 1024;
 
@@ -51,6 +53,9 @@ pub enum TransferError {
     /// The file cannot be read or written.
     #[error("the file cannot be read or written: {0}")]
     Io(#[from] io::Error),
+    /// The directory of the store cannot be used.
+    #[error("the directory {0:?} cannot be used: {1}")]
+    Directory(PathBuf, io::Error),
     /// The log cannot be read or written.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -76,7 +81,7 @@ impl TransferError {
             Self::Open(OpenError::Damaged(_)) | Self::Record(_) | Self::File(_) => 65,
             Self::Log(LogError::Damaged { .. }) => 65,
             Self::Missing(_) => 66,
-            Self::Open(OpenError::InUse | OpenError::Io(_)) | Self::Exists(_) => 73,
+            Self::Open(OpenError::InUse | OpenError::Io(_)) | Self::Exists(_) | Self::Directory(..) => 73,
             Self::Io(_) | Self::Log(LogError::Storage(_)) => 74,
         }
     }
@@ -109,6 +114,31 @@ pub fn export(directory: &Path, file: &mut impl Write) -> Result<Transferred, Tr
     file.write_all(&last.chain_hash.0)?;
     file.flush()?;
     Ok(Transferred { store: log.store(), last })
+}
+
+/// The same into a file of that name, which must not be there.
+///
+/// # Errors
+/// [`TransferError`]; there is no file of that name then.
+pub fn export_to_file(directory: &Path, path: &Path) -> Result<Transferred, TransferError> {
+    if path.exists() {
+        return Err(TransferError::Exists(path.to_owned()));
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let mut file = BufWriter::new(File::create(&part)?);
+    let exported = export(directory, &mut file);
+    if exported.is_err() {
+        // A file without its end is of no use.
+        let _ = fs::remove_file(&part);
+        return exported;
+    }
+    file.get_ref().sync_all()?;
+    fs::rename(&part, path)?;
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    sync_directory(above.unwrap_or(Path::new(".")))?;
+    exported
 }
 
 fn write_record(file: &mut impl Write, record: &Record) -> Result<(), TransferError> {
@@ -147,29 +177,38 @@ fn walk(log: &SledLog, mut each: impl FnMut(&Record) -> Result<(), TransferError
 /// # Errors
 /// [`TransferError`]; there is no store in the directory then.
 pub fn import(directory: &Path, file: &mut impl Read) -> Result<Transferred, TransferError> {
-    let is_taken = directory.exists() && fs::read_dir(directory)?.next().is_some();
-    if is_taken {
+    // What a file system keeps for itself, and what is left of an import that did not come to its end.
+    let is_ours = |name: &std::ffi::OsStr| name == BUILDING || name == "lost+found";
+    let there = match fs::read_dir(directory) {
+        Ok(entries) => entries.collect::<io::Result<Vec<_>>>().map_err(unusable(directory))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(unusable(directory)(error)),
+    };
+    if there.iter().any(|entry| !is_ours(&entry.file_name())) {
         return Err(TransferError::Exists(directory.to_owned()));
     }
-    let mut name = directory.file_name().unwrap_or_default().to_owned();
-    name.push(".importing");
-    let building = directory.with_file_name(name);
+    let building = directory.join(BUILDING);
     if let Ok(head) = File::open(building.join("head")) {
         // Another import that still runs has it locked.
         head.try_lock().map_err(|_| OpenError::InUse)?;
     }
     match fs::remove_dir_all(&building) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&building)(error)),
         _ => {}
     }
     let transferred = build(&building, file)?;
-    if directory.exists() {
-        fs::remove_dir(directory)?;
+    // The head comes last: a log without it is no store.
+    for name in ["log", "head"] {
+        fs::rename(building.join(name), directory.join(name)).map_err(unusable(directory))?;
+        sync_directory(directory).map_err(unusable(directory))?;
     }
-    fs::rename(&building, directory)?;
-    let above = directory.parent().filter(|above| !above.as_os_str().is_empty());
-    sync_directory(above.unwrap_or(Path::new(".")))?;
+    fs::remove_dir(&building).map_err(unusable(&building))?;
     Ok(transferred)
+}
+
+fn unusable(directory: &Path) -> impl Fn(io::Error) -> TransferError {
+    let directory = directory.to_owned();
+    move |error| TransferError::Directory(directory.clone(), error)
 }
 
 fn build(directory: &Path, file: &mut impl Read) -> Result<Transferred, TransferError> {

@@ -81,7 +81,7 @@ impl QueryHandlers {
         self.not_in_the_future(query.known_at)?;
         let known = published.index.known_at(query.known_at)?;
         let rows = query::share::share(&known, &query)?;
-        Ok(door::shares(&rows, &meta(published.store, &known, Some(query.day))))
+        Ok(door::shares(&rows, &meta(published.store, &known, Some(query.boundaries_on))))
     }
 
     fn not_in_the_future(&self, known_at: KnownAt) -> Result<(), Fault> {
@@ -98,13 +98,18 @@ impl QueryHandlers {
     async fn duties(&self, request: &Request<ListDutiesRequest>) -> Result<ListDutiesResponse, Fault> {
         let (query, page, at_least) = door::duties(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let Published { store, index } = &published;
-        let cursor = page.cursor(*store, index.revision())?;
-        let known = index.known_at(KnownAt::Revision(cursor.snapshot))?;
         let now = self.clock.now();
-        let (rows, as_of) = query::duties::duties(&known, &query, now, &cursor.after, page.rows + 1)?;
-        let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
-        Ok(door::duties_answer(rows, next, as_of, &meta(*store, &known, None)))
+        // Thousands of duties may have to be looked at.
+        let answer = move || {
+            let Published { store, index } = &published;
+            let cursor = page.cursor(*store, index.revision())?;
+            let known = index.known_at(KnownAt::Revision(cursor.snapshot))?;
+            let (rows, as_of) = query::duties::duties(&known, &query, now, &cursor.after, page.rows + 1)?;
+            let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
+            Ok(door::duties_answer(rows, next, as_of, &meta(*store, &known, None)))
+        };
+        let failed = |_| Fault::new(Reason::Internal, "an unexpected condition");
+        tokio::task::spawn_blocking(answer).await.map_err(failed)?
     }
 
     async fn unit(&self, request: &Request<QueryServiceGetUnitRequest>) -> Result<QueryServiceGetUnitResponse, Fault> {

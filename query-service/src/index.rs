@@ -9,12 +9,13 @@ use shared::{
     change::{Change, Entry},
     model::{
         fault::{Fault, Reason},
-        finding::Finding,
+        finding::{Finding, FindingReason},
         ids::{FormId, IndicatorId, ReportName, UnitId},
         log::Revision,
         period::Span,
         query::KnownAt,
         report::{Observation, Report, Scope},
+        unit::Organ,
     },
     registry::{Registries, Registry},
 };
@@ -68,10 +69,35 @@ impl Statement {
         findings.filter(|(_, finding)| observation_at(&finding.path) == Some(self.index))
     }
 
-    /// Whether an observation of another report is about the same.
-    fn is_about_the_same(&self, other: &Observation) -> bool {
-        let Observation { indicator, by, scope, .. } = self.observation();
-        (indicator, by, scope) == (&other.indicator, &other.by, &other.scope)
+    /// Whether a finding on an observation of another report, which names this report, is about this statement: a
+    /// disagreement is if both are about the same; what was found in several figures together is about all of them.
+    fn is_meant_by(&self, finding: &Finding, report: &Report, other: &Observation) -> bool {
+        let Observation { indicator, by, .. } = self.observation();
+        if (indicator, by) != (&other.indicator, &other.by) {
+            return false;
+        }
+        match finding.reason {
+            FindingReason::ChildrenContradict | FindingReason::PointsAsPercent => true,
+            _ => {
+                let (scope, units) = subject(self.report(), self.observation());
+                let (other_scope, other_units) = subject(report, other);
+                // Of each of its units, or of all of them together.
+                let is_same = match scope {
+                    Scope::Own => units.iter().any(|unit| other_units.contains(unit)),
+                    Scope::Group | Scope::Children | Scope::Subtree => units == other_units,
+                };
+                scope == other_scope && is_same
+            }
+        }
+    }
+}
+
+/// What an observation is about: a flag, a category or a direction of a group is about each of its units.
+fn subject<'a>(report: &'a Report, observation: &'a Observation) -> (Scope, &'a [UnitId]) {
+    match observation.scope {
+        Scope::Group if observation.value.is_said_of_each() => (Scope::Own, &observation.units),
+        Scope::Group => (Scope::Group, &observation.units),
+        scope => (scope, std::slice::from_ref(&report.unit)),
     }
 }
 
@@ -107,6 +133,8 @@ pub struct Filed {
     pub report: ReportName,
     /// Revision of the version.
     pub revision: Revision,
+    /// The organ that issued it.
+    pub organ: Organ,
     /// Its days.
     pub span: Span,
     /// When it was recorded.
@@ -156,10 +184,11 @@ impl Index {
             | Change::TermDefined(_)
             | Change::FormDefined(_)
             | Change::DutyWaived(_)
-            | Change::Unchanged) => self.registry.apply(entry.revision, change),
+            | Change::Unchanged) => self.registry.apply_part(entry.revision, change),
         }
         if entry.ends_change {
             self.times.push_back_mut((entry.revision, entry.record_time));
+            self.registry.settle();
             self.registries.note(entry.revision, &self.registry);
         }
     }
@@ -173,6 +202,7 @@ impl Index {
         let filed = Filed {
             report: report.name,
             revision: entry.revision,
+            organ: report.organ,
             span: report.period.span(),
             recorded_at: entry.record_time,
             indicators: Arc::new(own.map(|observation| observation.indicator.clone()).collect()),
@@ -309,7 +339,8 @@ impl<'a> Known<'a> {
         let others = named_by.filter_map(|(source, place)| {
             let finding = source.findings.get(*place)?;
             let theirs = source.report.observations.get(observation_at(&finding.path)?)?;
-            let is_about_it = statement.is_about_the_same(theirs) && self.counts(source.report.name, source.revision);
+            let is_meant = statement.is_meant_by(finding, &source.report, theirs);
+            let is_about_it = is_meant && self.counts(source.report.name, source.revision);
             is_about_it.then_some(((source.revision, *place), finding))
         });
         own.chain(others).filter(|(_, finding)| finding.is_open(|name, version| self.counts(name, version)))
@@ -338,7 +369,9 @@ impl<'a> Known<'a> {
         let filed = || self.index.filed.get(&key).into_iter().flatten();
         let counting = filed().filter(|filed| self.counts(filed.report, filed.revision));
         let first = |counting: &Filed| {
-            let same = filed().filter(|filed| (filed.report, filed.span) == (counting.report, counting.span));
+            let same = filed().filter(|filed| {
+                (filed.report, filed.organ, filed.span) == (counting.report, counting.organ, counting.span)
+            });
             same.map(|filed| filed.recorded_at).min().unwrap_or(counting.recorded_at)
         };
         counting.map(|filed| (filed, first(filed))).collect()

@@ -16,8 +16,14 @@ pub const GROUP_UNITS_MAX: usize = 1_000;
 pub const FORM_INDICATORS_MAX: usize = 500;
 /// Exceptions of an indicator.
 pub const EXCEPTIONS_MAX: usize = 100;
-/// Periods of a form that one question is about.
-pub const DUTY_PERIODS_MAX: usize = 1_000;
+/// Units that the events of one request name, each counted as often as it is named.
+pub const REQUEST_NAMED_UNITS_MAX: usize = 50_000;
+/// Events that happen to one unit.
+pub const UNIT_EVENTS_MAX: usize = 1_000;
+/// Paths of succession in one answer, over all its pages.
+pub const SUCCESSION_PATHS_MAX: usize = 10_000;
+/// Periods, or days on which terms end, that one question about duties is about.
+pub const DUTY_PERIODS_MAX: usize = 120;
 /// Indicators in one request.
 pub const REQUEST_INDICATORS_MAX: usize = 1_000;
 /// Unit ids that a selector may name.

@@ -27,7 +27,7 @@ use crate::{
     change::Change,
     model::{
         command::UnitQuery,
-        event::UnitEvent,
+        event::{Role, UnitEvent},
         fault::{Fault, Reason},
         form::{Form, Waiver},
         ids::{EventId, FormId, IndicatorId, UnitId},
@@ -52,6 +52,26 @@ pub struct Registered<T> {
     pub value: T,
 }
 
+/// An event of units in its newest version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedEvent {
+    /// When its first version came.
+    pub first_revision: Revision,
+    /// When this version came.
+    pub revision: Revision,
+    /// What happens.
+    pub value: UnitEvent,
+}
+
+/// An event and what a unit is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The event.
+    pub event: &'a RecordedEvent,
+    /// What the unit is in it.
+    pub role: Role,
+}
+
 /// The fold of every change of units, indicators, terms and forms up to a revision.
 ///
 /// Invariants, once every change was checked: one root; on every day every other unit that lives stands below a living unit
@@ -62,11 +82,13 @@ pub struct Registry {
     complete_from: Option<Date>,
     root: Option<UnitId>,
     units: RedBlackTreeMapSync<UnitId, Arc<UnitRecord>>,
-    /// Every unit that stands directly below it on any day, and some that once were to.
+    /// Every unit that stands directly below it on any day, or was registered so.
     children: HashTrieMapSync<UnitId, RedBlackTreeSetSync<UnitId>>,
-    events: RedBlackTreeMapSync<EventId, Arc<Registered<UnitEvent>>>,
-    /// Events that name a unit.
-    events_of: HashTrieMapSync<UnitId, RedBlackTreeSetSync<EventId>>,
+    events: RedBlackTreeMapSync<EventId, Arc<RecordedEvent>>,
+    /// Events that name a unit, and what it is in them.
+    events_of: HashTrieMapSync<UnitId, RedBlackTreeMapSync<EventId, Role>>,
+    /// Units of which events have come and whose life is not told anew yet; empty at the end of a change.
+    untold: RedBlackTreeSetSync<UnitId>,
     indicators: RedBlackTreeMapSync<IndicatorId, Versions<Indicator>>,
     /// By unit, organ and label as one text, which is their order in lists.
     terms: RedBlackTreeMapSync<String, Arc<Registered<Term>>>,
@@ -80,6 +102,13 @@ pub struct Registry {
 impl Registry {
     /// Takes in one accepted change. Reports are no matter of the registry and leave it as it is.
     pub fn apply(&mut self, revision: Revision, change: &Change) {
+        self.apply_part(revision, change);
+        self.settle();
+    }
+
+    /// Takes in a part of a change. What events do to units shows after [`Registry::settle`], so that each unit is told anew
+    /// once, however many events of the change name it.
+    pub fn apply_part(&mut self, revision: Revision, change: &Change) {
         match change {
             Change::UnitRegistered(unit) => {
                 if unit.parent.is_none() {
@@ -109,35 +138,57 @@ impl Registry {
         self.revision = revision;
     }
 
-    /// Takes in an event in place of what was known of it, and tells the life of every unit anew that either names.
-    fn record(&mut self, revision: Revision, event: &UnitEvent) {
-        let before = self.events.get(&event.id).cloned();
-        for unit in before.iter().flat_map(|before| before.value.units()) {
-            if let Some(mut events) = self.events_of.get(unit).cloned() {
-                events.remove_mut(&event.id);
-                self.events_of.insert_mut(unit.clone(), events);
-            }
-        }
-        for unit in event.units() {
-            insert(&mut self.events_of, unit, event.id.clone());
-        }
-        self.events.insert_mut(event.id.clone(), Arc::new(Registered { revision, value: event.clone() }));
-        let concerned: BTreeSet<&UnitId> =
-            before.iter().flat_map(|before| before.value.units()).chain(event.units()).collect();
-        for unit in concerned {
+    /// The change ends: tells the life of every unit anew that its events name, or named before.
+    pub fn settle(&mut self) {
+        let untold = std::mem::replace(&mut self.untold, RedBlackTreeSetSync::new_sync());
+        for unit in untold.iter() {
             if let Some(record) = self.units.get(unit).cloned() {
                 self.put_unit(record.revision, record.registration.clone());
             }
         }
     }
 
-    /// Puts a unit in with the life that the events tell.
+    /// Takes in an event in place of what was known of it.
+    fn record(&mut self, revision: Revision, event: &UnitEvent) {
+        let before = self.events.get(&event.id).cloned();
+        for unit in before.iter().flat_map(|before| before.value.roles().into_keys()) {
+            if let Some(mut events) = self.events_of.get(unit).cloned() {
+                events.remove_mut(&event.id);
+                if events.is_empty() {
+                    self.events_of.remove_mut(unit);
+                } else {
+                    self.events_of.insert_mut(unit.clone(), events);
+                }
+            }
+            self.untold.insert_mut(unit.clone());
+        }
+        for (unit, role) in event.roles() {
+            let mut events = self.events_of.get(unit).cloned().unwrap_or_default();
+            events.insert_mut(event.id.clone(), role);
+            self.events_of.insert_mut(unit.clone(), events);
+            self.untold.insert_mut(unit.clone());
+        }
+        let first_revision = before.map_or(revision, |before| before.first_revision);
+        let event = RecordedEvent { first_revision, revision, value: event.clone() };
+        self.events.insert_mut(event.value.id.clone(), Arc::new(event));
+    }
+
+    /// Puts a unit in with the life that the events tell, in place of what was told of it.
     fn put_unit(&mut self, revision: Revision, registration: Arc<Unit>) {
         let id = registration.id.clone();
-        let events: Vec<&Registered<UnitEvent>> = self.events_of(&id).collect();
+        if let Some(told) = self.units.get(&id).cloned() {
+            for unit in told.ever() {
+                if let Some(parent) = &unit.parent {
+                    remove(&mut self.children, parent, &id);
+                }
+                for name in names(unit) {
+                    remove(&mut self.by_name, &text::fold(&name), &id);
+                }
+            }
+        }
+        let events: Vec<Named<'_>> = self.events_of(&id).collect();
         let record = UnitRecord::new(revision, registration, &events);
-        let ever = record.states().iter().map(|state| &state.unit).chain([&record.registration]);
-        for unit in ever {
+        for unit in record.ever() {
             if let Some(parent) = &unit.parent {
                 insert(&mut self.children, parent, id.clone());
             }
@@ -272,26 +323,26 @@ impl Registry {
         found
     }
 
-    /// Units that stand directly below it on any day, and some that once were to, in the order of the ids.
+    /// Units that stand directly below it on any day, or were registered so, in the order of the ids.
     fn children_ever<'a>(&'a self, unit: &UnitId) -> impl Iterator<Item = &'a UnitRecord> + use<'a> {
         let children = self.children.get(unit).map(|ids| ids.iter()).into_iter().flatten();
         children.filter_map(|id| self.record_of(id))
     }
 
     /// The newest version of the event with that id.
-    pub fn event(&self, id: &EventId) -> Option<&Registered<UnitEvent>> {
+    pub fn event(&self, id: &EventId) -> Option<&RecordedEvent> {
         self.events.get(id).map(|event| &**event)
     }
 
     /// Every event in its newest version, in the order of the ids, from the first id after `after` on.
-    pub fn events_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a Registered<UnitEvent>> {
+    pub fn events_after<'a>(&'a self, after: &'a str) -> impl Iterator<Item = &'a RecordedEvent> {
         self.events.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, event)| &**event)
     }
 
-    /// Every event that names a unit, in the order of the ids.
-    pub fn events_of(&self, unit: &UnitId) -> impl Iterator<Item = &Registered<UnitEvent>> {
-        let ids = self.events_of.get(unit).map(|ids| ids.iter()).into_iter().flatten();
-        ids.filter_map(|id| self.event(id))
+    /// Every event that names a unit, and what it is in it, in the order of the ids.
+    pub fn events_of(&self, unit: &UnitId) -> impl Iterator<Item = Named<'_>> {
+        let roles = self.events_of.get(unit).map(|roles| roles.iter()).into_iter().flatten();
+        roles.filter_map(|(id, role)| Some(Named { event: self.event(id)?, role: *role }))
     }
 
     /// The newest version of the indicator with that id.
@@ -344,31 +395,25 @@ impl Registry {
         self.terms.range::<str, _>((Bound::Excluded(after), Bound::Unbounded)).map(|(_, term)| &**term)
     }
 
-    /// The term of that organ and label on the unit, else on the nearest unit above it that has one: as the unit stands
-    /// now, else as it stood before, while the term ran.
+    /// The term of that organ and label on the unit, else on the nearest unit that stood above it on a day of the term; of
+    /// several the one that stood there last.
     pub fn find_term(&self, unit: &UnitId, organ: Organ, label: &str) -> Option<&Term> {
         let of = |unit: &UnitId| self.term(&TermKey { unit: unit.clone(), organ, label: label.to_owned() });
         if let Some(term) = of(unit) {
             return Some(term);
         }
-        let mut states = self.record_of(unit)?.states().iter().rev();
-        states.find_map(|state| {
-            let last_day = state.span.last_day.unwrap_or(Date::MAX);
-            let mut above = self.ancestry_on(unit, last_day).skip(1).filter_map(|above| of(&above.id));
-            above.find(|term| term.span().overlaps(&state.span))
-        })
+        let above = self.ancestors(unit, &Span::EVER).into_iter();
+        let terms = above.filter_map(|above| Some((above.distance, above.span, of(&above.unit.id)?)));
+        let during = terms.filter(|(_, span, term)| term.span().overlaps(span));
+        during.min_by_key(|(distance, span, _)| (*distance, std::cmp::Reverse(*span))).map(|(.., term)| term)
     }
 
     /// Every term of that organ that holds for a unit on some day of a span: its own, and those of units above it whose
     /// labels it has not itself; in the order of their days.
     pub fn terms_of(&self, unit: &UnitId, organ: Organ, span: &Span) -> Vec<&Term> {
         let mut labels: BTreeSet<&str> = BTreeSet::new();
-        let above = self.record_of(unit).into_iter().flat_map(UnitRecord::states);
-        let mut units: BTreeSet<&UnitId> = [unit].into();
-        for state in above {
-            let day = state.span.last_day.unwrap_or(Date::MAX);
-            units.extend(self.ancestry_on(unit, day).map(|above| &above.id));
-        }
+        let above = self.ancestors(unit, &Span::EVER);
+        let units: BTreeSet<&UnitId> = above.iter().map(|above| &above.unit.id).chain([unit]).collect();
         for unit in units {
             let start = format!("{unit}/{}/", organ as u8);
             let terms = self.terms.range::<str, _>((Bound::Included(start.as_str()), Bound::Unbounded));
@@ -434,6 +479,22 @@ where
     if !set.contains(&value) {
         set.insert_mut(value);
         map.insert_mut(key.clone(), set);
+    }
+}
+
+/// Takes away from one of the sets of a map.
+fn remove<K, V>(map: &mut HashTrieMapSync<K, RedBlackTreeSetSync<V>>, key: &K, value: &V)
+where
+    K: Clone + Eq + std::hash::Hash,
+    V: Ord + Clone,
+{
+    let Some(mut set) = map.get(key).cloned() else { return };
+    if set.remove_mut(value) {
+        if set.is_empty() {
+            map.remove_mut(key);
+        } else {
+            map.insert_mut(key.clone(), set);
+        }
     }
 }
 

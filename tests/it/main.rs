@@ -7,6 +7,7 @@ mod ends;
 mod facts;
 mod feed;
 mod findings;
+mod maps;
 mod model;
 mod naive;
 mod readme;

@@ -270,6 +270,18 @@ async fn what_contradicts_itself_is_stored_and_found() {
         report(&pair, "d", "2017", "all", json!([{"indicator": "resolved", "scope": "CHILDREN", "count": "5"}]));
     assert_eq!(reasons(&receipt.await.unwrap()), ["CHILDREN_CONTRADICT"]);
 
+    // It is resolved by whoever corrects what is wrong: here one of the communes.
+    let open = async || {
+        let answer = ingest(&pair, "ListFindings", json!({"unit": "d"})).await.unwrap();
+        let rows = answer.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
+        rows.iter().filter(|row| row["finding"]["reason"] == "CHILDREN_CONTRADICT").count()
+    };
+    let figure = json!([{"indicator": "resolved", "scope": "CHILDREN", "count": "10"}]);
+    report(&pair, "d", "2017", "all", figure).await.unwrap();
+    assert_eq!(open().await, 1);
+    let receipt = report(&pair, "c4", "2017", "own", json!([{"indicator": "resolved", "count": "2"}])).await.unwrap();
+    assert_eq!((reasons(&receipt), open().await), (Vec::new(), 0));
+
     // There was no council; the report is kept and does not count.
     let observed = json!([{"indicator": "council", "flag": true}]);
     let receipt = report(&pair, "c0", "2022", "council", observed.clone()).await.unwrap();
@@ -334,7 +346,7 @@ async fn a_new_version_of_an_indicator_leaves_what_was_reported_as_it_was() {
     assert_eq!(new["report"]["observations"][0]["indicatorVersion"], 2);
     let old =
         report(&pair, "c0", "2018", "old list", json!([{"indicator": "rated", "by": {"rating": "bad"}, "count": "1"}]));
-    assert!(old.await.unwrap()["report"]["observations"][0].get("indicatorVersion").is_none(), "not said: 1");
+    assert_eq!(old.await.unwrap()["report"]["observations"][0]["indicatorVersion"], 1);
     let get = async |version: i32| {
         let answer = registry(&pair, "GetIndicator", json!({"id": "rated", "version": version})).await.unwrap();
         answer["indicator"]["dimensions"][0]["codes"].as_array().unwrap().len()
@@ -400,6 +412,29 @@ async fn duties_are_judged_by_their_days_and_follow_units_through_mergers() {
         ["c0 NOT_YET_DUE", "c1 NOT_YET_DUE", "c23 NOT_YET_DUE", "c4 NOT_YET_DUE"]
     );
 
+    // A report of another organ is no report of the Party, which owes it.
+    let front = json!({"unit": "c4", "organ": "FRONT", "period": "2017-Q2", "form": "quarterly", "source": {"title": "f"},
+        "observations": [{"indicator": "meetings", "count": "1"}]});
+    let front = ingest(&pair, "SubmitReport", json!({"report": front})).await.unwrap();
+    let request = json!({"form": "quarterly", "period": "2017-Q2", "units": {"ids": ["c4"]}, "at_least_revision": front["revision"]});
+    let answer = query(&pair, "ListDuties", request).await.unwrap();
+    assert_eq!(states(answer["duties"].as_array().unwrap()), ["c4 MISSING"]);
+    // Page by page it is the same list.
+    let request = json!({"form": "quarterly", "period": "2017", "as_of": "2018-01-01", "page_size": 1000});
+    let whole = query(&pair, "ListDuties", request.clone()).await.unwrap()["duties"].clone();
+    let (mut rows, mut token) = (Vec::new(), json!(""));
+    loop {
+        let mut request = request.clone();
+        (request["page_size"], request["page_token"]) = (json!(3), token);
+        let page = query(&pair, "ListDuties", request).await.unwrap();
+        rows.extend(page["duties"].as_array().unwrap().clone());
+        match page.get("nextPageToken") {
+            Some(next) => token = next.clone(),
+            None => break,
+        }
+    }
+    assert_eq!(json!(rows), whole);
+
     let unknown = query(&pair, "ListDuties", json!({"form": "nothing", "period": "2017"})).await.unwrap_err();
     assert_eq!(reason(&unknown), "FORM_NOT_FOUND");
     let bad = json!({"forms": [{"id": "f", "names": {"en": "f"}, "under": "nowhere", "indicators": ["nothing"], "time_zone": "Mars/Base",
@@ -424,4 +459,69 @@ fn the_catalogue_names_everything_in_two_languages() {
     let wards = &council.not_applicable[0];
     assert_eq!((wards.under.as_str(), wards.kind.as_str()), ("province-01", "Phường"));
     assert_eq!((wards.start_on.as_str(), wards.end_on.as_str()), ("2021-07-01", "2025-06-30"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn duties_of_terms_are_owed_by_whoever_lives_when_the_term_ends() {
+    let pair = Pair::start();
+    small_world(&pair).await;
+    let short = json!({"units": [{"id": "short", "level": "COMMUNE", "name": "short", "parent": "d", "valid_from": "2011-01-01", "valid_until": "2018-12-31"}]});
+    registry(&pair, "RegisterUnits", short).await.unwrap();
+    let terms = json!({"terms": [
+        {"label": "2010-2015", "unit": "vn", "start_on": "2010-08-01", "end_on": "2015-07-31"},
+        {"label": "2015-2020", "unit": "vn", "start_on": "2015-08-01", "end_on": "2020-07-31"},
+    ]});
+    registry(&pair, "DefineTerms", terms).await.unwrap();
+    let form = json!({"forms": [{"id": "programme", "names": {"en": "x"}, "under": "vn", "level": "COMMUNE", "frequency": "PER_TERM"}]});
+    let defined = registry(&pair, "DefineForms", form).await.unwrap();
+    let request = json!({"form": "programme", "period": "2005/2025", "at_least_revision": defined["revision"]});
+    let answer = query(&pair, "ListDuties", request).await.unwrap();
+    let duties = answer["duties"].as_array().unwrap();
+    let of = |unit: &str| {
+        let periods = duties.iter().filter(|duty| duty["unit"] == unit).map(|duty| duty["period"].as_str().unwrap());
+        periods.collect::<Vec<_>>()
+    };
+    assert_eq!(of("c0"), ["term:2010-2015", "term:2015-2020"]);
+    assert_eq!(of("short"), ["term:2010-2015"], "it had ended before the second one did");
+    assert!(duties.iter().all(|duty| duty["state"] == "EXPECTED"), "nobody knows by when");
+}
+
+/// Whatever was recorded, an answer about succession is bounded, and a path goes on in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn succession_goes_on_in_time_and_is_bounded() {
+    let pair = Pair::start();
+    small_world(&pair).await;
+    let successors = async |unit: &str| {
+        registry(&pair, "ListSuccession", json!({"unit": unit, "direction": "SUCCESSORS", "page_size": 1000})).await
+    };
+    // b gave a part away before a came into it.
+    let split =
+        json!({"id": "split", "type": "SPLIT", "effective_on": "2010-01-01", "from": ["c1"], "into": ["c1", "part"]});
+    let merge = json!({"id": "merge", "type": "MERGE", "effective_on": "2020-01-01", "from": ["c0"], "into": ["c1"]});
+    let part = json!({"id": "part", "level": "COMMUNE", "name": "part", "parent": "d"});
+    registry(&pair, "RecordUnitEvents", json!({"events": [split, merge], "units": [part]})).await.unwrap();
+    let ends = |answer: &Value| {
+        let paths = answer["paths"].as_array().unwrap().iter();
+        paths.map(|path| path["unit"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(&successors("c0").await.unwrap()), ["c1"]);
+    assert_eq!(ends(&successors("c1").await.unwrap()), ["c1", "part"]);
+    let predecessors = json!({"unit": "part", "direction": "PREDECESSORS"});
+    assert_eq!(ends(&registry(&pair, "ListSuccession", predecessors).await.unwrap()), ["c1"]);
+
+    // Divided in two and merged again, fifteen times: 2 to the power of 15 ways.
+    let (mut events, mut units) = (Vec::new(), Vec::new());
+    let unit = |id: String| json!({"id": id, "level": "COMMUNE", "name": id, "parent": "d"});
+    for round in 0..15 {
+        let (before, after) =
+            (if round == 0 { "c2".to_owned() } else { format!("a{round}") }, format!("a{}", round + 1));
+        let (left, right) = (format!("l{round}"), format!("r{round}"));
+        events.push(json!({"id": format!("s{round}"), "type": "SPLIT", "effective_on": format!("{}", 2000 + round), "from": [before], "into": [left, right]}));
+        events.push(json!({"id": format!("m{round}"), "type": "MERGE", "effective_on": format!("{}-06-30", 2001 + round), "from": [left, right], "into": [after]}));
+        units.extend([left, right, after].map(unit));
+    }
+    registry(&pair, "RecordUnitEvents", json!({"events": events, "units": units})).await.unwrap();
+    assert_eq!(reason(&successors("c2").await.unwrap_err()), "TOO_MANY");
+    let few = json!({"unit": "c2", "direction": "SUCCESSORS", "end_on": "2003-01-01"});
+    assert!(registry(&pair, "ListSuccession", few).await.is_ok());
 }

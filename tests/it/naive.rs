@@ -7,22 +7,93 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use proto::v1::{
-    Entry, Observation, Report, Share, Unit,
+    Entry, Indicator, Observation, Report, Share, Unit, UnitEvent,
     entry::Change,
     finding::Other,
     observation::{Basis, Missing, Scope, Value},
     share::{ExpectedBasis, Published},
     unit::Level,
+    unit_event::{Status, Type},
 };
 
 /// Everything that the entries say.
 #[derive(Default)]
 pub struct World {
+    /// As they were registered.
     units: BTreeMap<String, Unit>,
+    /// In the order in which they were first recorded.
+    events: Vec<UnitEvent>,
     complete_from: String,
-    indicators: BTreeSet<String>,
+    /// Every version, oldest first.
+    indicators: BTreeMap<String, Vec<Indicator>>,
     /// Newest version of each report that was not withdrawn since, with its revision and its findings.
     reports: BTreeMap<String, (i64, Report)>,
+}
+
+/// A unit as its registration and the events in effect tell it.
+struct Life {
+    /// Its registration as it was corrected.
+    unit: Unit,
+    /// It waits for an event that forms it.
+    is_planned: bool,
+    /// The first day on which something has ended it; empty: nothing has.
+    gone_on: String,
+    /// What changed in its life, in the order of the days.
+    changes: Vec<(String, UnitEvent)>,
+}
+
+impl Life {
+    fn contains(&self, day: &str) -> bool {
+        let Unit { valid_from, valid_until, .. } = &self.unit;
+        !self.is_planned
+            && valid_from.as_str() <= day
+            && (valid_until.is_empty() || day <= valid_until.as_str())
+            && (self.gone_on.is_empty() || day < self.gone_on.as_str())
+    }
+
+    /// The unit after everything that happened to it up to a day.
+    fn until(&self, day: &str) -> Unit {
+        let mut unit = self.unit.clone();
+        for (_, event) in self.changes.iter().filter(|(on, _)| on.as_str() <= day && self.contains(on)) {
+            if event.r#type() == Type::Transfer {
+                unit.parent.clone_from(&event.into[0]);
+            } else {
+                change(&mut unit, event);
+            }
+        }
+        unit
+    }
+}
+
+/// What an event says becomes different; what it leaves out stays.
+fn change(unit: &mut Unit, event: &UnitEvent) {
+    let change = event.change.clone().unwrap();
+    let texts = [(&mut unit.name, change.name), (&mut unit.kind, change.kind), (&mut unit.parent, change.parent)];
+    for (field, text) in texts.into_iter().chain([(&mut unit.valid_until, change.valid_until)]) {
+        if !text.is_empty() {
+            *field = text;
+        }
+    }
+    if change.level != 0 {
+        unit.level = change.level;
+    }
+}
+
+/// The day from which an event counts: the last one of a period.
+fn last_day(effective_on: &str) -> String {
+    match effective_on.strip_prefix("../") {
+        Some(day) => day.to_owned(),
+        None if effective_on.len() == 4 => format!("{effective_on}-12-31"),
+        None => effective_on.to_owned(),
+    }
+}
+
+/// The units that live on a day, as they were then.
+pub type Living = BTreeMap<String, Unit>;
+
+/// The unit and those above it, upwards; nothing if it does not live.
+pub fn above<'a>(living: &'a Living, id: &str) -> Vec<&'a Unit> {
+    std::iter::successors(living.get(id), |unit| living.get(&unit.parent)).collect()
 }
 
 /// Findings, each as the revision of its report and its place there.
@@ -51,73 +122,105 @@ impl World {
                     world.reports.insert(report.name.clone(), (entry.revision, report));
                 }
                 Change::Withdrawal(withdrawal) => drop(world.reports.remove(&withdrawal.report)),
-                Change::Indicator(indicator) => drop(world.indicators.insert(indicator.id)),
-                Change::Term(_) | Change::Unchanged(_) | Change::Form(_) | Change::Waiver(_) | Change::UnitEvent(_) => {
+                Change::Indicator(indicator) => {
+                    world.indicators.entry(indicator.id.clone()).or_default().push(indicator);
                 }
+                Change::UnitEvent(event) => match world.events.iter_mut().find(|other| other.id == event.id) {
+                    Some(other) => *other = event,
+                    None => world.events.push(event),
+                },
+                Change::Term(_) | Change::Unchanged(_) | Change::Form(_) | Change::Waiver(_) => {}
             }
         }
         world
     }
 
+    /// How many versions of an indicator there are.
+    pub fn version(&self, indicator: &str) -> usize {
+        self.indicators.get(indicator).map_or(0, Vec::len)
+    }
+
     /// Whether everything that the question names is there.
     pub fn knows(&self, question: &Question) -> bool {
         let units = if question.ids.is_empty() { std::slice::from_ref(&question.under) } else { &question.ids };
-        self.indicators.contains(&question.indicator) && units.iter().all(|unit| self.units.contains_key(unit))
+        self.indicators.contains_key(&question.indicator) && units.iter().all(|unit| self.units.contains_key(unit))
+    }
+
+    /// The units that live on a day: they and everything above them have begun, as far as that is known, and not ended.
+    pub fn living(&self, day: &str) -> Living {
+        let lives = self.units.values().map(|unit| self.life(unit)).filter(|life| life.contains(day));
+        let own: Living = lives.map(|life| (life.unit.id.clone(), life.until(day))).collect();
+        let stands = |unit: &Unit| above(&own, &unit.id).last().is_some_and(|top| top.parent.is_empty());
+        own.values().filter(|unit| stands(unit)).map(|unit| (unit.id.clone(), unit.clone())).collect()
+    }
+
+    fn life(&self, unit: &Unit) -> Life {
+        let is_effective = |event: &&UnitEvent| matches!(event.status(), Status::Unspecified | Status::Effective);
+        let mut life = Life { unit: unit.clone(), is_planned: false, gone_on: String::new(), changes: Vec::new() };
+        let mut formed_on: Vec<String> = Vec::new();
+        let mut gone_on: Vec<String> = Vec::new();
+        for event in self.events.iter().filter(is_effective) {
+            let (is_from, is_into) = (event.from.contains(&unit.id), event.into.contains(&unit.id));
+            let day = last_day(&event.effective_on);
+            match event.r#type() {
+                Type::Merge | Type::Split if is_into && !is_from => formed_on.push(day),
+                Type::Merge | Type::Split | Type::Dissolve if is_from && !is_into => gone_on.push(day),
+                Type::Transfer | Type::Rename | Type::ChangeLevel if is_from => life.changes.push((day, event.clone())),
+                Type::Correct if is_from => change(&mut life.unit, event),
+                _ => {}
+            }
+        }
+        life.changes.sort_by_key(|(day, _)| day.clone());
+        life.gone_on = gone_on.into_iter().min().unwrap_or_default();
+        if unit.formed_by_event {
+            life.is_planned = formed_on.is_empty();
+            life.unit.valid_from = formed_on.into_iter().min().unwrap_or_default();
+        }
+        life
+    }
+
+    /// What a unit is called on a day; last, if it does not live then.
+    fn name(&self, living: &Living, id: &str) -> String {
+        let last = || self.units.get(id).map(|unit| self.life(unit).until("9999-12-31"));
+        living.get(id).cloned().or_else(last).map(|unit| unit.name).unwrap_or_default()
+    }
+
+    /// The version of an indicator that holds on a day: the newest that has begun, else the first.
+    fn definition(&self, question: &Question) -> &Indicator {
+        let versions = &self.indicators[&question.indicator];
+        versions.iter().rev().find(|version| version.valid_from <= question.day).unwrap_or(&versions[0])
     }
 
     pub fn share(&self, question: &Question) -> Vec<Share> {
+        let living = self.living(&question.day);
         let mut groups: BTreeMap<(bool, String), Vec<&Unit>> = BTreeMap::new();
         if question.group_by.is_none() {
             let single = if question.ids.len() == 1 { question.ids[0].clone() } else { question.under.clone() };
             groups.insert((false, single), Vec::new());
         }
-        for unit in self.units.values().filter(|unit| self.is_counted(unit, question)) {
+        for unit in living.values().filter(|unit| is_counted(&living, unit, question)) {
             let group = match question.group_by {
                 None => groups.keys().next().unwrap().clone(),
-                Some(level) => match self.above(&unit.id).into_iter().find(|above| above.level() == level) {
+                Some(level) => match above(&living, &unit.id).into_iter().find(|above| above.level() == level) {
                     Some(above) => (false, above.id.clone()),
                     None => (true, "none".to_owned()),
                 },
             };
             groups.entry(group).or_default().push(unit);
         }
-        groups.into_iter().map(|((_, id), units)| self.row(question, id, &units)).collect()
+        groups.into_iter().map(|((_, id), units)| self.row(question, &living, id, &units)).collect()
     }
 
-    fn is_counted(&self, unit: &Unit, question: &Question) -> bool {
-        let is_selected = if question.ids.is_empty() {
-            self.above(&unit.id).iter().any(|above| above.id == question.under)
-                && question.level.is_none_or(|level| unit.level() == level)
-        } else {
-            question.ids.contains(&unit.id)
-        };
-        is_selected && self.is_alive(unit, &question.day)
-    }
-
-    /// A unit lives when it and everything above it has begun, as far as that is known.
-    fn is_alive(&self, unit: &Unit, day: &str) -> bool {
-        self.above(&unit.id).iter().all(|above| above.valid_from.as_str() <= day)
-    }
-
-    /// The unit and those above it, upwards.
-    fn above(&self, id: &str) -> Vec<&Unit> {
-        let mut above = Vec::new();
-        let mut next = self.units.get(id);
-        while let Some(unit) = next {
-            above.push(unit);
-            next = self.units.get(&unit.parent);
-        }
-        above
-    }
-
-    fn row(&self, question: &Question, id: String, units: &[&Unit]) -> Share {
+    fn row(&self, question: &Question, living: &Living, id: String, units: &[&Unit]) -> Share {
         let (mut yes, mut no, mut not_reported, mut withheld, mut not_applicable, mut contested) = (0, 0, 0, 0, 0, 0);
         let mut findings = BTreeSet::new();
         for unit in units {
             let mut said = self.said(question, &unit.id);
             said.sort_by_key(|(precedence, ..)| precedence.clone());
             findings.extend(said.first().into_iter().flat_map(|(.., findings)| findings.clone()));
-            match said.first().map(|(_, value, _)| value) {
+            let said_first = said.first().map(|(_, value, _)| value);
+            match said_first {
+                _ if !arises(self.definition(question), living, unit, &question.day) => not_applicable += 1,
                 Some(Value::Flag(true)) => yes += 1,
                 Some(Value::Flag(false)) => no += 1,
                 Some(Value::Missing(missing)) if *missing == i32::from(Missing::Withheld) => withheld += 1,
@@ -134,8 +237,9 @@ impl World {
         } else {
             ExpectedBasis::Assumed
         };
-        let (published, claimed): (Vec<Published>, Vec<Findings>) = self.published(question, units).into_iter().unzip();
-        let name = self.units.get(&id).map(|unit| unit.name.clone()).unwrap_or_default();
+        let published = self.published(question, living, units);
+        let (published, claimed): (Vec<Published>, Vec<Findings>) = published.into_iter().unzip();
+        let name = self.name(living, &id);
         Share {
             unit: id,
             name,
@@ -152,19 +256,21 @@ impl World {
             published,
             contested: Some(contested),
             findings: Some(i32::try_from(findings.union(&claimed.into_iter().flatten().collect()).count()).unwrap()),
+            ..Share::default()
         }
     }
 
     /// What current reports say of the unit on the day, with what decides which of them counts: the least.
     fn said(&self, question: &Question, unit: &str) -> Vec<((i64, String, i64), Value, Findings)> {
         let mut said = Vec::new();
-        for (revision, report) in self.reports.values().filter(|(_, report)| report.unit == unit) {
-            for (place, observation) in about(report, &question.indicator) {
+        for (revision, report) in self.reports.values() {
+            let speaks_of_it = |observation: &Observation| members(report, observation).contains(unit);
+            let about = about(report, &question.indicator).filter(|(_, observation)| speaks_of_it(observation));
+            for (place, observation) in about {
                 let published_on = &report.source.as_ref().unwrap().published_on;
                 let looks_ahead = matches!(observation.basis(), Basis::Projection | Basis::Planned);
                 let is_known = published_on.is_empty() || question.day <= *published_on || looks_ahead;
-                let is_own = matches!(observation.scope(), Scope::Unspecified | Scope::Own);
-                if is_own && is_known && contains(report, &question.day) {
+                if is_known && contains(report, &question.day) {
                     let precedence = (days(report), backwards(published_on), -revision);
                     said.push((precedence, observation.value.clone().unwrap(), self.open_findings(report, place)));
                 }
@@ -176,9 +282,15 @@ impl World {
     /// Findings about one observation of a report that are still so, its own and those of reports that name it: each as
     /// the revision of its report and its place there.
     fn open_findings(&self, report: &Report, place: usize) -> Findings {
-        let about = |report: &Report, place: usize| {
-            let Observation { indicator, by, scope, .. } = report.observations[place].clone();
-            (indicator, by, scope.max(1))
+        let observation = &report.observations[place];
+        let is_about_the_same = |other: &Report, place: usize| {
+            let theirs = &other.observations[place];
+            let (members, others) = (members(report, observation), members(other, theirs));
+            let is_same_share = members.is_empty()
+                && others.is_empty()
+                && (&report.unit, observation.scope, &observation.units) == (&other.unit, theirs.scope, &theirs.units);
+            (&observation.indicator, &observation.by) == (&theirs.indicator, &theirs.by)
+                && (is_same_share || !members.is_disjoint(&others))
         };
         let mut open = Findings::new();
         for (revision, other) in self.reports.values() {
@@ -189,7 +301,7 @@ impl World {
                 let still_says =
                     |other: &Other| self.reports.get(&other.report).is_some_and(|(now, _)| *now == other.revision);
                 let names_it = finding.others.iter().any(|other| other.report == report.name && still_says(other))
-                    && about(other, theirs) == about(report, place);
+                    && is_about_the_same(other, theirs);
                 let depends = !finding.others.is_empty() && finding.unnamed_others == 0;
                 let is_open = !depends || finding.others.iter().any(still_says);
                 if (is_own || names_it) && is_open {
@@ -200,20 +312,17 @@ impl World {
         open
     }
 
-    fn published(&self, question: &Question, units: &[&Unit]) -> Vec<(Published, Findings)> {
+    fn published(&self, question: &Question, living: &Living, units: &[&Unit]) -> Vec<(Published, Findings)> {
         let mut published = Vec::new();
         for (_, report) in self.reports.values().filter(|(_, report)| contains(report, &question.day)) {
             for (place, observation) in about(report, &question.indicator) {
-                let is_alive = |unit: &&Unit| self.is_alive(unit, &question.day);
+                let ids = |denoted: &dyn Fn(&Unit) -> bool| -> Vec<&str> {
+                    living.values().filter(|unit| denoted(unit)).map(|unit| unit.id.as_str()).collect()
+                };
                 let denoted: Vec<&str> = match observation.scope() {
-                    Scope::Children => {
-                        let children = self.units.values().filter(is_alive).filter(|unit| unit.parent == report.unit);
-                        children.map(|unit| unit.id.as_str()).collect()
-                    }
-                    Scope::Subtree => {
-                        let below = |unit: &&Unit| self.above(&unit.id).iter().any(|above| above.id == report.unit);
-                        self.units.values().filter(is_alive).filter(below).map(|unit| unit.id.as_str()).collect()
-                    }
+                    Scope::Children => ids(&|unit| unit.parent == report.unit),
+                    Scope::Subtree => ids(&|unit| above(living, &unit.id).iter().any(|above| above.id == report.unit)),
+                    Scope::Group => ids(&|unit| observation.units.contains(&unit.id)),
                     _ => continue,
                 };
                 let (percent, ratio) = match observation.value.clone().unwrap() {
@@ -239,6 +348,38 @@ impl World {
         }
         published.sort_by_key(|(claim, _)| claim.report["reports/".len()..].parse::<i64>().unwrap());
         published
+    }
+}
+
+fn is_counted(living: &Living, unit: &Unit, question: &Question) -> bool {
+    if question.ids.is_empty() {
+        above(living, &unit.id).iter().any(|above| above.id == question.under)
+            && question.level.is_none_or(|level| unit.level() == level)
+    } else {
+        question.ids.contains(&unit.id)
+    }
+}
+
+/// Whether by its definition the question arises for a unit on a day.
+fn arises(indicator: &Indicator, living: &Living, unit: &Unit, day: &str) -> bool {
+    let is_excepted = indicator.not_applicable.iter().any(|exception| {
+        exception.start_on.as_str() <= day
+            && (exception.end_on.is_empty() || day <= exception.end_on.as_str())
+            && (exception.level == 0 || exception.level == unit.level)
+            && (exception.kind.is_empty() || exception.kind == unit.kind)
+            && above(living, &unit.id).iter().any(|above| above.id == exception.under)
+    });
+    (indicator.levels.is_empty() || indicator.levels.contains(&unit.level)) && !is_excepted
+}
+
+/// The units of each of which an observation says something: that of the report itself, or the members of a group, unless
+/// it gives a number of them together.
+fn members(report: &Report, observation: &Observation) -> BTreeSet<String> {
+    let is_of_each = matches!(observation.value, Some(Value::Flag(_) | Value::Missing(_)));
+    match observation.scope() {
+        Scope::Unspecified | Scope::Own => [report.unit.clone()].into(),
+        Scope::Group if is_of_each => observation.units.iter().cloned().collect(),
+        _ => BTreeSet::new(),
     }
 }
 

@@ -108,6 +108,11 @@ async fn the_reform_ends_the_districts_and_forms_new_communes_and_provinces() {
     assert_eq!(distinct(long_bien.iter().map(wards)).len(), 13);
     let main = distinct(divided.filter(|path| path.steps[1].is_main).map(wards));
     assert_eq!(main.len(), 12, "each divided ward has one main successor");
+    // Communes that kept their id are what their district has become, too.
+    let district = paths(&pair, "district-030", Direction::Successors).await;
+    let kept = district.iter().filter(|path| path.steps.len() == 1).map(|path| path.unit.as_str());
+    assert!(kept.clone().count() > 0 && kept.clone().all(|unit| !unit.ends_with("-2025")), "{district:?}");
+    assert!(district.iter().filter(|path| path.steps.len() == 1).all(|path| path.extent() == Extent::Whole));
     // And back: a province came from two.
     let thai_nguyen = paths(&pair, "province-19-2025", Direction::Predecessors).await;
     let from: Vec<&str> = thai_nguyen.iter().map(|path| path.unit.as_str()).collect();

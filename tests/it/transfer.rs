@@ -111,7 +111,7 @@ async fn the_fold_is_the_same_after_a_restart_after_export_and_import_and_on_bot
     let (file, data) = (fresh.path().join("export"), fresh.path().join("data"));
     let copied = data.clone();
     pair.move_store(fresh, &data, |old| {
-        transfer(&["export", "--data", text(old), "--to", text(&file)]);
+        transfer(&["--data", text(old), "export", "--to", text(&file)]);
         transfer(&["import", "--data", text(&copied), "--from", text(&file)]);
         // A store that is there already is not touched.
         let refused = run("ingest-service", &["import", "--data", text(&copied), "--from", text(&file)]);

@@ -229,7 +229,7 @@ impl RegistryHandlers {
         }
         let rows = registry.events_after(&cursor.after).filter(|row| {
             filter.status.is_none_or(|status| row.value.status == status)
-                && filter.unit.as_ref().is_none_or(|unit| row.value.units().contains(unit))
+                && filter.unit.as_ref().is_none_or(|unit| row.value.roles().contains_key(unit))
         });
         let (events, next_page_token) =
             take_page(&page, self.store, &cursor, rows, |row| row.value.id.to_string(), door::unit_event);
@@ -241,8 +241,8 @@ impl RegistryHandlers {
         let (registry, cursor) = self.snapshot_of(&page)?;
         unit_named(&registry, &query.unit)?;
         let paths = match query.direction {
-            SuccessionDirection::Successors => registry.successors(&query.unit, &query.span),
-            SuccessionDirection::Predecessors => registry.predecessors(&query.unit, &query.span),
+            SuccessionDirection::Successors => registry.successors(&query.unit, &query.span)?,
+            SuccessionDirection::Predecessors => registry.predecessors(&query.unit, &query.span)?,
         };
         let end = |path: &Path| match query.direction {
             SuccessionDirection::Successors => path.0.last().map(|step| step.into.clone()),

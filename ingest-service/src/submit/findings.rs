@@ -57,7 +57,7 @@ pub(super) fn of_draft(registry: &Registry, draft: &ReportDraft, period: &Period
     let mut findings = stated::check(definitions, observations);
     findings.extend(parts::parts_and_totals(definitions, observations));
     findings.extend(parts::balances(definitions, observations));
-    findings.extend(growth::index_as_increase(period, observations));
+    findings.extend(growth::index_as_increase(definitions, period, observations));
     findings.extend(growth::ambiguous(observations));
     findings.extend(time::ends_after_publication(draft, period));
     findings.extend(time::lives_partly(registry, &draft.unit, period));

@@ -1,13 +1,14 @@
 //! Which changes of the registry are accepted. A request is checked as a whole against what is there.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt::Display,
     hash::Hash,
 };
 
 use shared::{
     change::Change,
+    limits::UNIT_EVENTS_MAX,
     model::{
         command::{EventsRequest, FormsRequest, UnitsRequest},
         event::UnitEvent,
@@ -29,7 +30,7 @@ use shared::{
 pub(super) fn check_units(registry: &Registry, request: &UnitsRequest) -> Result<Vec<Unit>, Fault> {
     let mut new = new_ones("units", &request.units, |unit| &unit.id, |id| registered(registry, id))?;
     let mut violations = Violations::default();
-    check_new_units(registry, &request.units, &mut violations);
+    check_new_units(registry, &request.units, &HashSet::new(), &mut violations);
     violations.into_result()?;
     // Levels fall strictly from parent to child, so this puts every unit after its parent.
     new.sort_by_key(|unit| std::cmp::Reverse(unit.level));
@@ -43,11 +44,12 @@ pub(super) fn check_units(registry: &Registry, request: &UnitsRequest) -> Result
 /// Every violation: those of [`check_units`], units that are nowhere, and whatever would not hold on some day after the
 /// change as a whole.
 pub(super) fn check_events(registry: &Registry, request: &EventsRequest) -> Result<(Vec<Unit>, Vec<UnitEvent>), Fault> {
-    let mut new = new_ones("units", &request.units, |unit| &unit.id, |id| registered(registry, id))?;
+    let units = formed(registry, request);
+    let mut new = new_ones("units", &units, |unit| &unit.id, |id| registered(registry, id))?;
     let mut violations = Violations::default();
     let mut events = Vec::new();
     let mut seen = HashSet::new();
-    let requested: HashSet<&UnitId> = request.units.iter().map(|unit| &unit.id).collect();
+    let requested: HashSet<&UnitId> = units.iter().map(|unit| &unit.id).collect();
     for (index, event) in request.events.iter().enumerate() {
         let path = |field: &str| format!("events[{index}].{field}");
         if !seen.insert(&event.id) {
@@ -68,11 +70,26 @@ pub(super) fn check_events(registry: &Registry, request: &EventsRequest) -> Resu
             events.push(event.clone());
         }
     }
-    check_new_units(registry, &request.units, &mut violations);
+    let changing: HashSet<&UnitId> = request.events.iter().flat_map(|event| &event.from).collect();
+    check_new_units(registry, &units, &changing, &mut violations);
     violations.into_result()?;
     new.sort_by_key(|unit| std::cmp::Reverse(unit.level));
-    check_whole(registry, &new, &events, &Places::of(&request.units, &request.events))?;
+    check_whole(registry, &new, &events, &Places::of(&units, &request.events))?;
     Ok((new, events))
+}
+
+/// The units of a request. One without a start that a MERGE or SPLIT of the request forms is formed by that event, unless
+/// it is there already and was not.
+fn formed(registry: &Registry, request: &EventsRequest) -> Vec<Unit> {
+    let forming = request.events.iter().flat_map(|event| event.roles().into_iter().map(move |role| (event, role)));
+    let formed: HashSet<&UnitId> =
+        forming.filter(|(event, (_, role))| event.forms(*role)).map(|(_, (unit, _))| unit).collect();
+    let is_formed = |unit: &Unit| match registered(registry, &unit.id) {
+        None => formed.contains(&unit.id),
+        Some(there) => there.formed_by_event,
+    };
+    let begins_so = |unit: &Unit| unit.formed_by_event || unit.valid_from.is_none() && is_formed(unit);
+    request.units.iter().map(|unit| Unit { formed_by_event: begins_so(unit), ..unit.clone() }).collect()
 }
 
 fn registered<'a>(registry: &'a Registry, id: &UnitId) -> Option<&'a Unit> {
@@ -80,7 +97,7 @@ fn registered<'a>(registry: &'a Registry, id: &UnitId) -> Option<&'a Unit> {
 }
 
 /// What can be said of new units before they are put together with what happens to units.
-fn check_new_units(registry: &Registry, units: &[Unit], violations: &mut Violations) {
+fn check_new_units(registry: &Registry, units: &[Unit], changing: &HashSet<&UnitId>, violations: &mut Violations) {
     let requested: HashMap<&UnitId, &Unit> = units.iter().map(|unit| (&unit.id, unit)).collect();
     let find = |id: &UnitId| requested.get(id).copied().or_else(|| registry.unit(id));
     let in_cycles = in_cycles(&requested);
@@ -107,8 +124,9 @@ fn check_new_units(registry: &Registry, units: &[Unit], violations: &mut Violati
             violations.add(path("parent"), Reason::UnknownParent, message);
             continue;
         };
-        // Where the parent had several levels, it depends on the day.
-        let has_one_level = registry.record_of(parent_id).is_none_or(|parent| parent.levels().count() <= 1);
+        // Where the parent has, or gets, several levels, it depends on the day.
+        let had_one_level = registry.record_of(parent_id).is_none_or(|parent| parent.levels().count() <= 1);
+        let has_one_level = had_one_level && !changing.contains(parent_id);
         if in_cycles.contains(&unit.id) {
             let message = format!("{} stands above itself", unit.id);
             violations.add(path("parent"), Reason::HierarchyCycle, message);
@@ -136,7 +154,7 @@ impl<'a> Places<'a> {
     fn of(units: &'a [Unit], events: &'a [UnitEvent]) -> Self {
         let mut event_of = HashMap::new();
         for (index, event) in events.iter().enumerate() {
-            for unit in event.units() {
+            for unit in event.roles().into_keys() {
                 event_of.entry(unit).or_insert(index);
             }
         }
@@ -169,17 +187,27 @@ impl<'a> Places<'a> {
 /// What would not hold on some day after all of it.
 fn check_whole(registry: &Registry, units: &[Unit], events: &[UnitEvent], places: &Places<'_>) -> Result<(), Fault> {
     let mut after = registry.clone();
-    let next = registry.revision().next();
+    let mut next = registry.revision();
     // Units that an event named before it was revised change, too.
     let before = events.iter().filter_map(|event| registry.event(&event.id)).map(|event| &event.value);
-    let touched: HashSet<&UnitId> =
-        units.iter().map(|unit| &unit.id).chain(events.iter().chain(before).flat_map(|event| event.units())).collect();
-    for unit in units {
-        after.apply(next, &Change::UnitRegistered(unit.clone()));
+    let named = events.iter().chain(before).flat_map(|event| event.roles().into_keys());
+    let touched: BTreeSet<&UnitId> = units.iter().map(|unit| &unit.id).chain(named).collect();
+    let units = units.iter().cloned().map(Change::UnitRegistered);
+    for change in units.chain(events.iter().cloned().map(Change::UnitEventRecorded)) {
+        // In the order in which they will be written.
+        next = next.next();
+        after.apply_part(next, &change);
     }
-    for event in events {
-        after.apply(next, &Change::UnitEventRecorded(event.clone()));
+    after.settle();
+    let mut violations = Violations::default();
+    for unit in &touched {
+        let count = after.events_of(unit).filter(|named| named.role.is_from).count();
+        if count > UNIT_EVENTS_MAX {
+            let message = format!("{count} events happen to {unit}, at most {UNIT_EVENTS_MAX} are allowed");
+            violations.add("events", Reason::TooMany, message);
+        }
     }
+    violations.into_result()?;
     let mut violations = Violations::default();
     for broken in after.verify(touched) {
         violations.add(places.path(&after, &broken), broken.reason, broken.message);
@@ -288,7 +316,9 @@ pub(super) fn check_forms(registry: &Registry, request: &FormsRequest) -> Result
         let path = |field: &str| format!("waivers[{index}].{field}");
         let span = waiver.period.span();
         let known = registry.form(&waiver.form).and_then(|versions| versions.on(span.last_day, |form| form.valid_from));
-        match requested(waiver).or(known) {
+        // A version of this request holds from its day on.
+        let new = requested(waiver).filter(|form| known.is_none() || form.valid_from <= span.last_day);
+        match new.or(known) {
             None => {
                 let message = format!("form {} is neither defined nor in this request", waiver.form);
                 violations.add(path("form"), Reason::UnknownForm, message);

@@ -134,7 +134,7 @@ impl State {
     pub(super) fn apply(&mut self, entry: &Entry) {
         self.durable_when_published.revision = entry.revision;
         self.record_time = entry.record_time;
-        self.durable_when_published.registry.apply(entry.revision, &entry.change);
+        self.durable_when_published.registry.apply_part(entry.revision, &entry.change);
         match &entry.change {
             Change::ReportSubmitted(report) => self.apply_report(entry.revision, report, &entry.findings),
             Change::ReportWithdrawn { name, .. } => self.apply_withdrawal(entry.revision, *name),
@@ -149,6 +149,7 @@ impl State {
         }
         if entry.ends_change {
             let Snapshot { registry, registries, .. } = &mut self.durable_when_published;
+            registry.settle();
             registries.note(entry.revision, registry);
         }
         if let Some(request) = entry.request {

@@ -82,6 +82,23 @@ fn a_store_comes_back_with_its_identity_and_history() {
 }
 
 #[test]
+fn a_store_comes_into_a_directory_that_is_there_as_a_volume_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (old, new) = (directory.path().join("old"), directory.path().join("new"));
+    let last = filled(&old, 3);
+    fs::create_dir_all(new.join("lost+found")).unwrap();
+    // What is left of an import that was killed.
+    fs::create_dir_all(new.join(BUILDING).join("log")).unwrap();
+    let file = directory.path().join("file");
+    drop(open(&old));
+    while export_to_file(&old, &file).is_err() {}
+    assert!(matches!(export_to_file(&old, &file), Err(TransferError::Exists(_))));
+    import(&new, &mut fs::read(&file).unwrap().as_slice()).unwrap();
+    assert_eq!(open(&new).tail(), last);
+    assert!(!new.join(BUILDING).exists() && !directory.path().join("file.part").exists());
+}
+
+#[test]
 fn an_empty_store_is_a_store_too() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old"), directory.path().join("new"));
@@ -103,7 +120,7 @@ fn every_changed_byte_and_every_missing_end_is_noticed_and_leaves_no_store() {
         damaged[at] ^= 1;
         assert!(import(&new, &mut damaged.as_slice()).is_err(), "byte {at}");
         assert!(import(&new, &mut &file[..at]).is_err(), "cut at {at}");
-        assert!(!new.exists());
+        assert!(!new.join("head").exists());
     }
     let mut longer = file.clone();
     longer.push(0);

@@ -39,16 +39,59 @@ pub fn duties(
     let versions = registry.form(&query.form).ok_or_else(not_found)?;
     let newest = versions.newest().ok_or_else(not_found)?;
     let today = query.as_of.unwrap_or_else(|| newest.day_of(now));
-    let mut owed: BTreeMap<String, Owed<'_>> = BTreeMap::new();
-    for (form, period) in periods(versions, query)? {
-        for owed_here in owing(registry, form, period, query)? {
-            if owed_here.key().as_str() > after {
-                owed.insert(owed_here.key(), owed_here);
+    let after = Key::read(after);
+    // Only what fits on the page is kept.
+    let mut owed: BTreeMap<Key, Owed<'_>> = BTreeMap::new();
+    for due in dues(registry, versions, query)? {
+        let asked = match &query.units {
+            Some(selector) => Some(select::select(registry, selector, due.last_day)?),
+            None => None,
+        };
+        let asked: Option<BTreeSet<&UnitId>> = asked.map(|units| units.into_iter().map(|unit| &unit.id).collect());
+        for unit in owing_on(registry, due.form, due.last_day) {
+            if asked.as_ref().is_some_and(|asked| !asked.contains(unit)) {
+                continue;
+            }
+            if after.as_ref().is_some_and(|after| unit < &after.unit) {
+                continue;
+            }
+            for period in due.periods(registry, unit) {
+                let key = Key { unit: unit.clone(), last_day: due.last_day, first_day: period.span().first_day };
+                let is_after = after.as_ref().is_none_or(|after| key > *after);
+                let fits = owed.len() < rows_max || owed.last_key_value().is_some_and(|(last, _)| key < *last);
+                if is_after && fits {
+                    owed.insert(key, Owed { form: due.form, unit, period, last_day: due.last_day });
+                }
+                if owed.len() > rows_max {
+                    owed.pop_last();
+                }
             }
         }
     }
-    let rows = owed.into_values().take(rows_max).map(|owed| row(known, &owed, today)).collect();
+    let rows = owed.into_iter().map(|(key, owed)| row(known, &key, &owed, today)).collect();
     Ok((rows, today))
+}
+
+/// What orders duties.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    unit: UnitId,
+    last_day: Date,
+    first_day: Option<Date>,
+}
+
+impl Key {
+    /// As the token of a page holds it; none for the first page.
+    fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(' ');
+        let (unit, last_day) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        Some(Self { unit, last_day, first_day: parts.next().and_then(|day| day.parse().ok()) })
+    }
+
+    fn write(&self) -> String {
+        let first_day = self.first_day.map(|day| day.to_string()).unwrap_or_default();
+        format!("{} {} {first_day}", self.unit, self.last_day)
+    }
 }
 
 /// A report that a unit owes for a period.
@@ -59,29 +102,44 @@ struct Owed<'a> {
     last_day: Date,
 }
 
-impl Owed<'_> {
-    fn key(&self) -> String {
-        // Below every character of an id, so that keys have the order of their parts.
-        const SEPARATOR: char = ' ';
-        let first_day = self.period.span().first_day.map(|day| day.to_string()).unwrap_or_default();
-        format!("{}{SEPARATOR}{}{SEPARATOR}{first_day}", self.unit, self.last_day)
+/// A day on which periods end for which a form is owed, and the version of the form that holds on it.
+struct DueFor<'a> {
+    form: &'a Form,
+    last_day: Date,
+    /// The period of the calendar; none: the terms of each unit that end on the day.
+    period: Option<Period>,
+}
+
+impl DueFor<'_> {
+    /// The periods that end on the day, for a unit that owes the form then.
+    fn periods(&self, registry: &Registry, unit: &UnitId) -> Vec<Period> {
+        if let Some(period) = &self.period {
+            return vec![period.clone()];
+        }
+        let on_the_day = Span { first_day: Some(self.last_day), last_day: Some(self.last_day) };
+        let terms = registry.terms_of(unit, self.form.organ, &on_the_day).into_iter();
+        let terms = terms.filter(|term| term.end_on == Some(self.last_day));
+        terms.map(|term| Period::of_term(&term.key.label, term.span())).collect()
     }
 }
 
-/// The periods that end in the span that is asked for, each with the version of the form that holds on its last day. No
-/// period stands for the terms, which differ from unit to unit.
-fn periods<'a>(versions: &'a Versions<Form>, query: &DutiesQuery) -> Result<Vec<(&'a Form, Option<Period>)>, Fault> {
+/// The days in the span that is asked for on which periods end.
+fn dues<'a>(registry: &Registry, versions: &'a Versions<Form>, query: &DutiesQuery) -> Result<Vec<DueFor<'a>>, Fault> {
+    let asked = Span { first_day: Some(query.first_day), last_day: Some(query.last_day) };
     let mut found = Vec::new();
     for form in (1..=versions.count()).filter_map(|number| versions.numbered(number)) {
         let Some(frequency) = form.frequency else { continue };
         if frequency == Frequency::PerTerm {
-            found.push((form, None));
-            continue;
-        }
-        for period in frequency.periods_ending_in(query.first_day, query.last_day, DUTY_PERIODS_MAX + 1) {
-            if holds(versions, form, &period.span()) {
-                found.push((form, Some(period)));
-            }
+            let terms = registry.terms_after("").filter(|term| term.value.key.organ == form.organ);
+            let ends: BTreeSet<Date> = terms.filter_map(|term| term.value.end_on).collect();
+            let ends = ends.into_iter().filter(|end| asked.contains(*end) && holds(versions, form, *end));
+            found.extend(ends.map(|last_day| DueFor { form, last_day, period: None }));
+        } else {
+            let periods = frequency.periods_ending_in(query.first_day, query.last_day, DUTY_PERIODS_MAX + 1);
+            found.extend(periods.into_iter().filter_map(|period| {
+                let last_day = period.span().last_day.filter(|last_day| holds(versions, form, *last_day))?;
+                Some(DueFor { form, last_day, period: Some(period) })
+            }));
         }
     }
     if found.len() > DUTY_PERIODS_MAX {
@@ -91,52 +149,11 @@ fn periods<'a>(versions: &'a Versions<Form>, query: &DutiesQuery) -> Result<Vec<
     Ok(found)
 }
 
-/// Whether a version of a form is the one that holds on the last day of a period.
-fn holds(versions: &Versions<Form>, form: &Form, span: &Span) -> bool {
-    let last_day = span.last_day;
-    let is_it = versions.on(last_day, |form| form.valid_from).is_some_and(|holds| holds.version == form.version);
-    let has_begun = form.valid_from.is_none_or(|first| last_day.is_some_and(|last| first <= last));
-    let goes_on = form.valid_until.is_none_or(|until| last_day.is_some_and(|last| last <= until));
-    is_it && has_begun && goes_on
-}
-
-/// Who owes a form for a period, as far as it is asked for.
-fn owing<'a>(
-    registry: &'a Registry,
-    form: &'a Form,
-    period: Option<Period>,
-    query: &DutiesQuery,
-) -> Result<Vec<Owed<'a>>, Fault> {
-    let asked = |day: Date| -> Result<Option<BTreeSet<&UnitId>>, Fault> {
-        let Some(selector) = &query.units else { return Ok(None) };
-        Ok(Some(select::select(registry, selector, day)?.into_iter().map(|unit| &unit.id).collect()))
-    };
-    let mut found = Vec::new();
-    if let Some(period) = period {
-        let Some(last_day) = period.span().last_day else { return Ok(found) };
-        let asked = asked(last_day)?;
-        let units = owing_on(registry, form, last_day).into_iter();
-        let units = units.filter(|unit| asked.as_ref().is_none_or(|asked| asked.contains(unit)));
-        found.extend(units.map(|unit| Owed { form, unit, period: period.clone(), last_day }));
-        return Ok(found);
-    }
-    // Terms: each unit has its own. Those that owe at one end of the span or at the other are asked.
-    let span = Span { first_day: Some(query.first_day), last_day: Some(query.last_day) };
-    let days = [query.first_day, query.last_day];
-    let units: BTreeSet<&UnitId> = days.into_iter().flat_map(|day| owing_on(registry, form, day)).collect();
-    let versions = registry.form(&form.id);
-    for unit in units {
-        for term in registry.terms_of(unit, form.organ, &span) {
-            let Some(last_day) = term.end_on.filter(|last| span.contains(*last)) else { continue };
-            let is_owed = versions.is_some_and(|versions| holds(versions, form, &term.span()));
-            let is_asked = asked(last_day)?.is_none_or(|asked| asked.contains(unit));
-            if is_owed && is_asked && owing_on(registry, form, last_day).contains(unit) {
-                let period = Period::of_term(&term.key.label, term.span());
-                found.push(Owed { form, unit, period, last_day });
-            }
-        }
-    }
-    Ok(found)
+/// Whether a version of a form is the one that holds on a day.
+fn holds(versions: &Versions<Form>, form: &Form, day: Date) -> bool {
+    let is_it = versions.on(Some(day), |form| form.valid_from).is_some_and(|holds| holds.version == form.version);
+    let has_begun = form.valid_from.is_none_or(|first| first <= day);
+    is_it && has_begun && form.valid_until.is_none_or(|until| day <= until)
 }
 
 /// The units that owe a form on a day.
@@ -156,23 +173,24 @@ fn owing_on<'a>(registry: &'a Registry, form: &Form, day: Date) -> BTreeSet<&'a 
     owed.into_iter().flat_map(|unit| heirs(registry, unit, standing_on, day)).collect()
 }
 
-/// The unit itself if it lives on that day, else those that live of what it became after a day that it lived on.
-fn heirs<'a>(registry: &'a Registry, unit: &UnitId, after: Date, day: Date) -> BTreeSet<&'a UnitId> {
-    if let Some(unit) = registry.unit_on(unit, day) {
-        return [&unit.id].into();
+/// The unit itself if it lives on that day, else those that live of what it became, or took over its functions, after a day
+/// that it lived on.
+fn heirs<'a>(registry: &'a Registry, unit: &UnitId, lived_on: Date, day: Date) -> BTreeSet<&'a UnitId> {
+    match registry.unit_on(unit, day) {
+        Some(unit) => [&unit.id].into(),
+        None => registry.counterparts_on(unit, lived_on, day, true),
     }
-    let span = Span { first_day: Some(after), last_day: Some(day) };
-    let paths = registry.successors(unit, &span);
-    let ends = paths.iter().filter_map(|path| path.0.last()).filter_map(|step| registry.unit_on(&step.into, day));
-    ends.map(|unit| &unit.id).collect()
 }
 
-fn row(known: &Known<'_>, owed: &Owed<'_>, today: Date) -> DutyRow {
+fn row(known: &Known<'_>, key: &Key, owed: &Owed<'_>, today: Date) -> DutyRow {
     let (registry, Owed { form, unit, period, last_day }) = (known.registry(), owed);
     let due = form.due.and_then(|due| due.of(*last_day));
     let waiver = registry.waiver(&form.id, unit, period.span());
     // Of several reports the one that came first counts, and only what had come by the day.
-    let received = known.filed(&form.id, unit).into_iter().filter(|(filed, _)| filed.span == period.span());
+    let received = known
+        .filed(&form.id, unit)
+        .into_iter()
+        .filter(|(filed, _)| (filed.span, filed.organ) == (period.span(), form.organ));
     let received = received.map(|(filed, first)| (form.day_of(first), first, filed)).filter(|(on, ..)| *on <= today);
     let received = received.min_by_key(|(_, first, filed)| (*first, filed.report));
     let missing_indicators = received.as_ref().map_or_else(Vec::new, |(.., filed)| {
@@ -182,7 +200,7 @@ fn row(known: &Known<'_>, owed: &Owed<'_>, today: Date) -> DutyRow {
     let sees_to_it_on = due.map_or(today, |(due_on, _)| due_on);
     let responsible = heirs(registry, unit, *last_day, sees_to_it_on.max(*last_day)).into_iter().cloned().collect();
     DutyRow {
-        key: owed.key(),
+        key: key.write(),
         form: form.id.clone(),
         form_version: form.version,
         unit: (*unit).clone(),

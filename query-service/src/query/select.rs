@@ -1,14 +1,14 @@
 //! Who is counted, and in which group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 use shared::{
     model::{
         fault::{Fault, Reason, Violations},
         ids::UnitId,
-        query::{RowUnit, UnitSelector},
-        unit::{Level, Unit},
+        query::{GroupBy, RowUnit, UnitSelector},
+        unit::Unit,
     },
     registry::{Registry, UnitRecord},
 };
@@ -30,38 +30,67 @@ pub fn unit_named<'a>(registry: &'a Registry, id: &UnitId) -> Result<&'a Unit, F
     registry.unit(id).ok_or_else(|| Fault::new(Reason::UnitNotFound, format!("unit {id} is not registered")))
 }
 
-/// The units that are alive on that day, in their groups: in the order of the groups' ids, those without a group last.
-/// Without `group_by` there is one group, even if it is empty.
+/// The units that are alive on that day, in their groups: in the order of the groups' ids or values, then those that lie in
+/// several, then those without one. Without `group_by` there is one group, even if it is empty.
+///
+/// The units stay those of the day; `boundaries_on` says on whose map they are grouped.
 ///
 /// # Errors
 /// `UnitNotFound` for a unit that the selector names.
 pub(super) fn groups<'a>(
     registry: &'a Registry,
     selector: &UnitSelector,
-    group_by: Option<Level>,
+    group_by: Option<&GroupBy>,
     day: Date,
+    boundaries_on: Date,
 ) -> Result<Vec<Group<'a>>, Fault> {
     let mut units = select(registry, selector, day)?;
     units.sort_by(|a, b| a.id.cmp(&b.id));
-    let Some(level) = group_by else {
+    let Some(group_by) = group_by else {
         return Ok(vec![Group { row: whole_row(registry, selector, day)?, units }]);
     };
-    let mut by_unit: BTreeMap<&UnitId, Group<'a>> = BTreeMap::new();
-    let mut without = Group { row: RowUnit::None, units: Vec::new() };
+    let mut groups: BTreeMap<Place<'a>, Vec<&'a Unit>> = BTreeMap::new();
     for unit in units {
-        match registry.at_level_on(&unit.id, level, day) {
-            Some(above) => {
-                let group = by_unit.entry(&above.id);
-                group.or_insert_with(|| Group { row: row_of(above), units: Vec::new() }).units.push(unit);
-            }
-            None => without.units.push(unit),
+        groups.entry(place(registry, unit, group_by, day, boundaries_on)).or_default().push(unit);
+    }
+    let row = |place: &Place<'a>| match *place {
+        Place::Unit(id) => registry.unit_on(id, boundaries_on).map_or(RowUnit::None, row_of),
+        Place::Value(value) => RowUnit::Attribute(value.to_owned()),
+        Place::Unassignable => RowUnit::Unassignable,
+        Place::Nowhere => RowUnit::None,
+    };
+    Ok(groups.into_iter().map(|(place, units)| Group { row: row(&place), units }).collect())
+}
+
+/// Where a unit is counted, in the order of the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place<'a> {
+    Unit(&'a UnitId),
+    Value(&'a str),
+    Unassignable,
+    Nowhere,
+}
+
+/// Where a unit of one day is counted on the map of another: in the one group in which all of it lies.
+fn place<'a>(registry: &'a Registry, unit: &'a Unit, group_by: &GroupBy, day: Date, boundaries_on: Date) -> Place<'a> {
+    let on_the_map = |unit: &UnitId| match group_by {
+        GroupBy::Level(level) => {
+            registry.at_level_on(unit, *level, boundaries_on).map_or(Place::Nowhere, |above| Place::Unit(&above.id))
         }
+        GroupBy::Attribute(key) => {
+            let unit = registry.unit_on(unit, boundaries_on);
+            unit.and_then(|unit| unit.attributes.get(key)).map_or(Place::Nowhere, |value| Place::Value(value))
+        }
+    };
+    if day == boundaries_on {
+        return on_the_map(&unit.id);
     }
-    let mut groups: Vec<Group<'a>> = by_unit.into_values().collect();
-    if !without.units.is_empty() {
-        groups.push(without);
+    let counterparts = registry.counterparts_on(&unit.id, day, boundaries_on, false);
+    let places: BTreeSet<Place<'a>> = counterparts.into_iter().map(on_the_map).collect();
+    match places.first() {
+        Some(place) if places.len() == 1 => *place,
+        _ => Place::Unassignable,
     }
-    Ok(groups)
 }
 
 /// The units of a selector, whenever they live.

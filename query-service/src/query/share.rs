@@ -10,7 +10,7 @@ use shared::{
     limits::ANSWER_ROWS_MAX,
     model::{
         fault::{Fault, Reason},
-        ids::UnitId,
+        ids::{ReportName, UnitId},
         indicator::{Indicator, RollUp},
         query::{Claim, ExpectedBasis, PublishedShare, ShareCounts, ShareQuery, ShareRow},
         report::{Missing, Scope, Value},
@@ -38,7 +38,7 @@ pub fn share(known: &Known<'_>, query: &ShareQuery) -> Result<Vec<ShareRow>, Fau
         let message = format!("{} is no flag of units, so it has no share of units", indicator.id);
         return Err(Fault::new(Reason::MeasureNotAllowed, message));
     }
-    let groups = select::groups(registry, &query.units, query.group_by, query.day)?;
+    let groups = select::groups(registry, &query.units, query.group_by.as_ref(), query.day, query.boundaries_on)?;
     if groups.len() > ANSWER_ROWS_MAX {
         let message = format!(
             "the answer would have {} rows, at most {ANSWER_ROWS_MAX} are allowed; ask for fewer units or group by a higher level",
@@ -51,13 +51,17 @@ pub fn share(known: &Known<'_>, query: &ShareQuery) -> Result<Vec<ShareRow>, Fau
         if registry.is_complete_on(query.day) { ExpectedBasis::Registered } else { ExpectedBasis::Assumed };
     let mut rows = Vec::with_capacity(groups.len());
     for Group { row, units } in groups {
-        let Counted { counts, contested, mut findings } = count(known, query, indicator, &units);
+        let Counted { counts, contested, carried, mut undated, mut findings } = count(known, query, indicator, &units);
         let units: Vec<&UnitId> = units.iter().map(|unit| &unit.id).collect();
         let claims = published.remove(units.as_slice()).unwrap_or_default();
+        undated.extend(claims.iter().map(|claim| claim.statement).filter(|s| is_undated(s, query)).map(name_of));
+        let claims: Vec<_> = claims.into_iter().filter(|claim| is_published(claim.statement, query)).collect();
         findings.extend(claims.iter().flat_map(|claim| open_findings(known, claim.statement)));
         let published = claims.into_iter().map(|claim| claim.share).collect();
         let findings = u32::try_from(findings.len()).unwrap_or(u32::MAX);
-        rows.push(ShareRow { unit: row, counts, expected_basis, published, contested, findings });
+        let carried = query.last_known.then_some(carried);
+        let undated = query.published_until.map(|_| u32::try_from(undated.len()).unwrap_or(u32::MAX));
+        rows.push(ShareRow { unit: row, counts, expected_basis, published, contested, findings, carried, undated });
     }
     Ok(rows)
 }
@@ -66,6 +70,10 @@ pub fn share(known: &Known<'_>, query: &ShareQuery) -> Result<Vec<ShareRow>, Fau
 struct Counted {
     counts: ShareCounts,
     contested: u32,
+    /// Units of which an earlier day was carried forward.
+    carried: u32,
+    /// Reports that were left out because nobody knows when they were published.
+    undated: BTreeSet<ReportName>,
     findings: BTreeSet<FindingKey>,
 }
 
@@ -75,10 +83,14 @@ fn open_findings<'a>(known: &'a Known<'_>, statement: &'a Statement) -> impl Ite
 
 fn count(known: &Known<'_>, query: &ShareQuery, indicator: &Indicator, units: &[&Unit]) -> Counted {
     let mut counts = ShareCounts::default();
-    let mut contested = 0;
+    let (mut contested, mut carried) = (0, 0);
+    let mut undated = BTreeSet::new();
     let mut findings = BTreeSet::new();
     for unit in units {
-        let statements = || known.own(&query.indicator, &unit.id).filter(|s| holds_on(s, query.day));
+        let Speaking { statements, is_carried, left_out } = speaking(known, query, unit);
+        carried += u32::from(is_carried);
+        undated.extend(left_out);
+        let statements = || statements.iter().copied();
         let counting = statements().min_by_key(|statement| precedence(statement));
         let value = counting.map(|statement| &statement.observation().value);
         // Where by its definition the question does not arise, a report does not make it arise; it carries a finding.
@@ -97,7 +109,65 @@ fn count(known: &Known<'_>, query: &ShareQuery, indicator: &Indicator, units: &[
         }
         findings.extend(counting.into_iter().flat_map(|statement| open_findings(known, statement)));
     }
-    Counted { counts, contested, findings }
+    Counted { counts, contested, carried, undated, findings }
+}
+
+/// What is said of a unit on the day counted.
+struct Speaking<'a> {
+    statements: Vec<&'a Statement>,
+    /// They speak of an earlier day, which is carried forward.
+    is_carried: bool,
+    /// Reports that were left out because nobody knows when they were published.
+    left_out: Vec<ReportName>,
+}
+
+fn speaking<'a>(known: &Known<'a>, query: &ShareQuery, unit: &Unit) -> Speaking<'a> {
+    let day = query.day;
+    let own = || known.own(&query.indicator, &unit.id);
+    let ended_before = |statement: &Statement| known_until(statement).filter(|end| query.last_known && *end < day);
+    let would_speak = |statement: &&Statement| holds_on(statement, day) || ended_before(statement).is_some();
+    let left_out = own().filter(|statement| is_undated(statement, query)).filter(would_speak).map(name_of).collect();
+    let published: Vec<&Statement> = own().filter(|statement| is_published(statement, query)).collect();
+    let mut statements: Vec<&Statement> = published.iter().copied().filter(|s| holds_on(s, day)).collect();
+    let mut is_carried = false;
+    if statements.is_empty()
+        && let Some(latest) = published.iter().filter_map(|statement| ended_before(statement)).max()
+    {
+        statements = published.into_iter().filter(|statement| ended_before(statement) == Some(latest)).collect();
+        is_carried = true;
+    }
+    Speaking { statements, is_carried, left_out }
+}
+
+/// The last day of which a statement says that the flag is set, or not, or does not apply; none for the others, and for
+/// what has no end.
+fn known_until(statement: &Statement) -> Option<Date> {
+    let observation = statement.observation();
+    if !matches!(observation.value, Value::Flag(_) | Value::Missing(Missing::NotApplicable)) {
+        return None;
+    }
+    let span = statement.report().period.span();
+    let published_on = statement.report().source.published_on.filter(|_| !observation.basis.looks_ahead());
+    let end = match (span.last_day, published_on) {
+        (Some(last_day), Some(published_on)) => last_day.min(published_on),
+        (last_day, published_on) => last_day.or(published_on)?,
+    };
+    span.first_day.is_none_or(|first| first <= end).then_some(end)
+}
+
+fn name_of(statement: &Statement) -> ReportName {
+    statement.report().name
+}
+
+/// Whether a statement had been published by the day that is asked for.
+fn is_published(statement: &Statement, query: &ShareQuery) -> bool {
+    let published_on = statement.report().source.published_on;
+    query.published_until.is_none_or(|until| published_on.is_some_and(|published_on| published_on <= until))
+}
+
+/// Whether nobody knows if a statement had been published by then.
+fn is_undated(statement: &Statement, query: &ShareQuery) -> bool {
+    query.published_until.is_some() && statement.report().source.published_on.is_none()
 }
 
 /// A flag holds on the days of its period, but not after its publication, unless it looks ahead.

@@ -16,7 +16,8 @@ use crate::{
     },
 };
 
-pub(super) fn read(door: &mut Door, path: &str, event: &v1::UnitEvent) -> Option<UnitEvent> {
+pub(super) fn read(door: &mut Door, path: &str, wired: &v1::UnitEvent) -> Option<UnitEvent> {
+    let event = wired;
     let at = |field: &str| format!("{path}.{field}");
     let id = door.required(&at("id"), &event.id, Reason::InvalidId);
     let event_type = door.required_enum(&at("type"), event.r#type);
@@ -56,8 +57,12 @@ pub(super) fn read(door: &mut Door, path: &str, event: &v1::UnitEvent) -> Option
         note,
     };
     if !door.is_trusted {
+        // A day that cannot be read is not missing.
+        let is_unread = !wired.effective_on.is_empty() && event.effective_on.is_none();
         for (field, reason, message) in event.contradictions() {
-            door.add(&at(field), reason, message);
+            if !(field == "effective_on" && is_unread) {
+                door.add(&at(field), reason, message);
+            }
         }
     }
     Some(event)
@@ -84,6 +89,7 @@ fn read_part(door: &mut Door, path: &str, part: &unit_event::Part) -> Option<Par
     if share.is_some_and(|share| share <= Decimal::ZERO || share >= Decimal::ONE) {
         door.add(&path, Reason::InvalidNumber, "lies between 0 and 1; leave it out where it is not known");
     }
+    let share = share.filter(|share| *share > Decimal::ZERO && *share < Decimal::ONE);
     Some(Part { unit: unit?, share, is_main: part.is_main })
 }
 

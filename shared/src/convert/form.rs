@@ -45,6 +45,9 @@ pub(super) fn read(door: &mut Door, path: &str, form: &v1::Form) -> Option<Form>
     }
     let valid_from = door.day(&at("valid_from"), &form.valid_from);
     let valid_until = door.day(&at("valid_until"), &form.valid_until);
+    if matches!((valid_from, valid_until), (Some(first), Some(last)) if last < first) && !door.is_trusted {
+        door.add(&at("valid_until"), Reason::InvalidPeriod, "ends before it starts");
+    }
     let version = door.version(&at("version"), form.version)?;
     Some(Form {
         id: id?,
@@ -101,7 +104,7 @@ pub(super) fn write(form: &Form) -> v1::Form {
         time_zone: form.time_zone.clone(),
         valid_from: optional_text(form.valid_from),
         valid_until: optional_text(form.valid_until),
-        version: if form.version == 1 { 0 } else { i32::try_from(form.version).unwrap_or(i32::MAX) },
+        version: i32::try_from(form.version).unwrap_or(i32::MAX),
     }
 }
 

@@ -140,7 +140,7 @@ pub(super) fn write(indicator: &Indicator) -> v1::Indicator {
         roll_up: indicator.roll_up.number(),
         dimensions: indicator.dimensions.iter().map(dimension).collect(),
         unit_of_measure: indicator.unit_of_measure.clone(),
-        version: if indicator.version == 1 { 0 } else { i32::try_from(indicator.version).unwrap_or(i32::MAX) },
+        version: i32::try_from(indicator.version).unwrap_or(i32::MAX),
         valid_from: optional_text(indicator.valid_from),
         codes: indicator.codes.iter().map(ToString::to_string).collect(),
         levels: indicator.levels.iter().map(|level| level.number()).collect(),

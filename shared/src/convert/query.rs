@@ -5,7 +5,7 @@ use proto::v1;
 
 use super::{Door, digest, enums, enums::Wire, finding, optional_text, registry, report, timestamp, unit};
 use crate::{
-    limits::{NAME_CHARS_MAX, SELECTOR_IDS_MAX},
+    limits::{ID_CHARS_MAX, NAME_CHARS_MAX, SELECTOR_IDS_MAX},
     model::{
         command::{NameQuery, UnitQuery},
         fault::{Fault, Reason, quote},
@@ -13,10 +13,10 @@ use crate::{
         log::Revision,
         period::WrittenPeriod,
         query::{
-            Claim, DutiesQuery, DutyRow, ExpectedBasis, KnownAt, Meta, ObservationRow, ObservationsQuery,
+            Claim, DutiesQuery, DutyRow, ExpectedBasis, GroupBy, KnownAt, Meta, ObservationRow, ObservationsQuery,
             PublishedShare, Reading, RowUnit, SEMANTICS_VERSION, ShareQuery, ShareRow, TimeFilter, UnitSelector,
         },
-        unit::{Level, Unit},
+        unit::Unit,
     },
     page::PageRequest,
     registry::UnitState,
@@ -32,9 +32,16 @@ pub fn share(request: &v1::GetShareRequest) -> Result<(ShareQuery, Option<Revisi
     let units = read_selector(&mut door, request.units.as_ref());
     let group_by = read_group(&mut door, &request.group_by);
     let day = read_day(&mut door, &request.on, &request.period);
+    let boundaries_on = door.day("boundaries_on", &request.boundaries_on);
+    let published_until = door.day("published_until", &request.published_until);
     let known_at = read_known_at(&mut door, request.known_at.as_ref());
     let at_least = read_at_least(&mut door, request.at_least_revision);
-    let query = || Some(ShareQuery { indicator: indicator?, units: units?, group_by, day: day?, known_at: known_at? });
+    let last_known = request.last_known;
+    let query = || {
+        let (indicator, units, day, known_at) = (indicator?, units?, day?, known_at?);
+        let boundaries_on = boundaries_on.unwrap_or(day);
+        Some(ShareQuery { indicator, units, group_by, day, boundaries_on, last_known, known_at, published_until })
+    };
     let query = query();
     door.finish(query.map(|query| (query, at_least)))
 }
@@ -202,17 +209,23 @@ fn read_selector(door: &mut Door, selector: Option<&v1::UnitSelector>) -> Option
     }
 }
 
-fn read_group(door: &mut Door, group_by: &str) -> Option<Level> {
+fn read_group(door: &mut Door, group_by: &str) -> Option<GroupBy> {
     if group_by.is_empty() {
         return None;
     }
-    let level = enums::level_named(group_by);
-    if level.is_none() {
-        let message =
-            format!("{} is no level; group by one of {}, or leave it out", quote(group_by), enums::level_names());
+    // Names of levels have capital letters, keys of attributes have none.
+    let is_key = group_by.len() <= ID_CHARS_MAX && group_by.bytes().all(unit::is_attribute_char);
+    let group = enums::level_named(group_by).map(GroupBy::Level);
+    let group = group.or_else(|| is_key.then(|| GroupBy::Attribute(group_by.to_owned())));
+    if group.is_none() {
+        let message = format!(
+            "{} is no level and no key of an attribute; group by one of {}, by an attribute such as terrain, or leave it out",
+            quote(group_by),
+            enums::level_names()
+        );
         door.add("group_by", Reason::UnknownGroup, message);
     }
-    level
+    group
 }
 
 /// The day counted: `on`, or the last day of `period`.
@@ -336,10 +349,13 @@ pub fn observations_answer(
 }
 
 fn write_row(row: &ShareRow) -> v1::Share {
-    let (unit, name) = match &row.unit {
-        RowUnit::Unit { id, name } => (id.to_string(), name.clone()),
-        RowUnit::Several => (String::new(), String::new()),
-        RowUnit::None => (UnitId::NONE.to_owned(), String::new()),
+    let nothing = String::new;
+    let (unit, name, attribute_value) = match &row.unit {
+        RowUnit::Unit { id, name } => (id.to_string(), name.clone(), nothing()),
+        RowUnit::Several => (nothing(), nothing(), nothing()),
+        RowUnit::Attribute(value) => (nothing(), nothing(), value.clone()),
+        RowUnit::Unassignable => (UnitId::UNASSIGNABLE.to_owned(), nothing(), nothing()),
+        RowUnit::None => (UnitId::NONE.to_owned(), nothing(), nothing()),
     };
     let counts = &row.counts;
     let count = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
@@ -363,6 +379,9 @@ fn write_row(row: &ShareRow) -> v1::Share {
         published: row.published.iter().map(write_published).collect(),
         contested: count(row.contested),
         findings: count(row.findings),
+        attribute_value,
+        carried: row.carried.and_then(count),
+        undated: row.undated.and_then(count),
     }
 }
 

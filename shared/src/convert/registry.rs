@@ -1,12 +1,10 @@
 //! RegistryService through the door.
 
-use std::collections::HashSet;
-
 use proto::v1;
 
 use super::{Door, Wire, digest, event, finding, form, indicator, optional_text, term, unit};
 use crate::{
-    limits::{NAME_CHARS_MAX, REQUEST_INDICATORS_MAX, REQUEST_UNITS_MAX},
+    limits::{NAME_CHARS_MAX, REQUEST_INDICATORS_MAX, REQUEST_NAMED_UNITS_MAX, REQUEST_UNITS_MAX},
     model::{
         command::{
             Command, EventFilter, EventsRequest, FormsRequest, HierarchyDirection, NameQuery, RelationQuery,
@@ -23,7 +21,7 @@ use crate::{
         unit::Unit,
     },
     page::PageRequest,
-    registry::{Path, Registered, Relative, Step, UnitState},
+    registry::{Path, RecordedEvent, Relative, Step, UnitState},
 };
 
 /// RegisterUnits.
@@ -49,7 +47,7 @@ pub fn register_units(request: &v1::RegisterUnitsRequest) -> Result<Command<Unit
     door.finish(Some(Command { request: key, validate_only: request.validate_only, content }))
 }
 
-/// RecordUnitEvents. A unit without a start that a MERGE or SPLIT of the request forms is formed by that event.
+/// RecordUnitEvents.
 ///
 /// # Errors
 /// Every fault of form.
@@ -62,14 +60,10 @@ pub fn record_unit_events(request: &v1::RecordUnitEventsRequest) -> Result<Comma
     let read = |(index, event)| event::read(&mut door, &format!("events[{index}]"), event);
     let events: Vec<UnitEvent> = request.events.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
     let are_few = door.allows("units", request.units.len(), REQUEST_UNITS_MAX);
-    let formed: HashSet<&UnitId> =
-        events.iter().flat_map(|event| event.into.iter().filter(|unit| event.forms(unit))).collect();
-    let mut units: Vec<Unit> = Vec::new();
-    for (index, unit) in request.units.iter().enumerate().filter(|_| are_few) {
-        let Some(mut unit) = unit::read(&mut door, &format!("units[{index}]"), unit) else { continue };
-        unit.formed_by_event |= unit.valid_from.is_none() && formed.contains(&unit.id);
-        units.push(unit);
-    }
+    let read = |(index, unit)| unit::read(&mut door, &format!("units[{index}]"), unit);
+    let units: Vec<Unit> = request.units.iter().enumerate().filter(|_| are_few).filter_map(read).collect();
+    let named: usize = events.iter().map(|event| event.from.len() + event.into.len()).sum();
+    door.allows("events", named, REQUEST_NAMED_UNITS_MAX);
     let key = door.request_key(&request.request_id, || {
         let one = |event| v1::RecordUnitEventsRequest { events: vec![event], ..Default::default() };
         let events = events.iter().map(event::write).map(one);
@@ -312,8 +306,8 @@ pub fn relative(relative: &Relative<'_>) -> v1::list_hierarchy_response::Row {
 }
 
 /// An event as the API writes it, with what its entry knows of it.
-pub fn unit_event(registered: &Registered<UnitEvent>) -> v1::UnitEvent {
-    v1::UnitEvent { revision: registered.revision.as_i64(), ..event::write(&registered.value) }
+pub fn unit_event(recorded: &RecordedEvent) -> v1::UnitEvent {
+    v1::UnitEvent { revision: recorded.revision.as_i64(), ..event::write(&recorded.value) }
 }
 
 /// A form as the API writes it.

@@ -327,10 +327,7 @@ pub(super) fn write_observation(observation: &Observation) -> v1::Observation {
         stated_percent: optional_text(observation.stated_percent),
         note: observation.note.clone(),
         units: observation.units.iter().map(ToString::to_string).collect(),
-        indicator_version: match observation.indicator_version {
-            1 => 0,
-            version => i32::try_from(version).unwrap_or(i32::MAX),
-        },
+        indicator_version: i32::try_from(observation.indicator_version).unwrap_or(i32::MAX),
         value: Some(write_value(&observation.value)),
     }
 }

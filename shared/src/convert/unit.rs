@@ -31,10 +31,8 @@ pub(super) fn read(door: &mut Door, path: &str, unit: &v1::Unit) -> Option<Unit>
     let attributes = attributes.collect();
     let valid_until = door.day(&format!("{path}.valid_until"), &unit.valid_until);
     let formed_by_event = unit.formed_by_event;
-    if formed_by_event && valid_from.is_some() {
-        let message = "is the day of the event that forms it; leave it out, or formed_by_event";
-        door.add(&format!("{path}.valid_from"), Reason::ConflictingFields, message);
-    }
+    // The start of such a unit is that of its events, as answers show it.
+    let valid_from = valid_from.filter(|_| !formed_by_event);
     if let (Some(first), Some(last)) = (valid_from, valid_until)
         && last < first
     {

@@ -1,6 +1,6 @@
 //! What happens to units.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -129,6 +129,15 @@ impl UnitChange {
     }
 }
 
+/// What a unit is in an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Role {
+    /// It happens to it.
+    pub is_from: bool,
+    /// It comes of it.
+    pub is_into: bool,
+}
+
 /// A change of units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnitEvent {
@@ -174,20 +183,35 @@ impl UnitEvent {
         self.status == EventStatus::Effective
     }
 
-    /// Whether it ends that unit.
-    pub fn ends(&self, unit: &UnitId) -> bool {
+    /// Whether it ends a unit that has this role in it.
+    pub fn ends(&self, role: Role) -> bool {
         let ends_what_is_there = match self.event_type {
             EventType::Merge | EventType::Dissolve => true,
-            EventType::Split => !self.into.contains(unit),
+            EventType::Split => !role.is_into,
             EventType::Transfer | EventType::Rename | EventType::ChangeLevel | EventType::Correct => false,
         };
-        ends_what_is_there && self.from.contains(unit)
+        ends_what_is_there && role.is_from
     }
 
-    /// Whether that unit, if it is a new one, comes into being with it.
-    pub fn forms(&self, unit: &UnitId) -> bool {
+    /// Whether a unit that has this role in it, if it is a new one, comes into being with it.
+    pub fn forms(&self, role: Role) -> bool {
         let forms = matches!(self.event_type, EventType::Merge | EventType::Split);
-        forms && self.into.contains(unit) && !self.from.contains(unit)
+        forms && role.is_into && !role.is_from
+    }
+
+    /// Every unit that it names, with its role.
+    pub fn roles(&self) -> BTreeMap<&UnitId, Role> {
+        let mut roles: BTreeMap<&UnitId, Role> = BTreeMap::new();
+        for unit in &self.from {
+            roles.entry(unit).or_default().is_from = true;
+        }
+        for unit in &self.into {
+            roles.entry(unit).or_default().is_into = true;
+        }
+        if let Some(unit) = &self.change.parent {
+            roles.entry(unit).or_default();
+        }
+        roles
     }
 
     /// What becomes different for the units in `from`.
@@ -196,11 +220,6 @@ impl UnitEvent {
             EventType::Transfer => UnitChange { parent: self.into.first().cloned(), ..UnitChange::default() },
             _ => self.change.clone(),
         }
-    }
-
-    /// Every unit that it names.
-    pub fn units(&self) -> BTreeSet<&UnitId> {
-        self.from.iter().chain(&self.into).chain(&self.change.parent).collect()
     }
 
     /// What its parts say against each other; nothing if they agree.
@@ -212,7 +231,8 @@ impl UnitEvent {
         let count = |count: Option<u32>, named: usize| count.is_some_and(|count| (count as usize) < named);
         let change = &self.change;
         let renames = UnitChange { level: None, parent: None, valid_from: None, valid_until: None, ..change.clone() };
-        let shares = self.parts.iter().filter_map(|part| part.share);
+        let mut shares = self.parts.iter().filter_map(|part| part.share);
+        let shares = shares.try_fold(Decimal::ZERO, Decimal::checked_add);
         let rules: [(bool, Broken); 18] = [
             (
                 from == 0 && self.from_count.is_none(),
@@ -266,7 +286,10 @@ impl UnitEvent {
                 self.parts.iter().any(|part| !self.into.contains(&part.unit)),
                 ("parts", Reason::InvalidEvent, "names units of `into` only"),
             ),
-            (shares.sum::<Decimal>() > Decimal::ONE, ("parts", Reason::InvalidEvent, "the shares add to more than 1")),
+            (
+                shares.is_none_or(|sum| sum > Decimal::ONE),
+                ("parts", Reason::InvalidEvent, "the shares add to more than 1"),
+            ),
             (
                 matches!(kind, Merge | Split | Dissolve | Transfer) && !change.is_empty(),
                 (

@@ -82,12 +82,20 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether it is still so, as far as other reports matter: one of those that it names says what it said then. What
-    /// the unnamed ones say is not known, so it stays.
+    /// Whether it is still so, as far as other reports matter. A disagreement is, while one of those that it names says
+    /// what it said then; what the unnamed ones say is not known, so it stays. What was found in several figures together
+    /// is, while all of them are as they were: one that changes is looked at anew with its own report.
     pub fn is_open(&self, still_says: impl Fn(ReportName, Revision) -> bool) -> bool {
-        let is_about_others = !self.others.is_empty();
-        let is_known = self.unnamed_others == 0;
-        !(is_about_others && is_known) || self.others.iter().any(|(name, version)| still_says(*name, *version))
+        let mut others = self.others.iter();
+        match self.reason {
+            FindingReason::ChildrenContradict | FindingReason::PointsAsPercent => {
+                others.all(|(name, version)| still_says(*name, *version))
+            }
+            _ => {
+                let (is_about_others, is_known) = (!self.others.is_empty(), self.unnamed_others == 0);
+                !(is_about_others && is_known) || others.any(|(name, version)| still_says(*name, *version))
+            }
+        }
     }
 }
 

@@ -19,11 +19,13 @@ fn check(text: &str, allowed: fn(u8) -> bool, rule: &'static str) -> Result<Arc<
 pub struct UnitId(Arc<str>);
 
 /// Words that stand in answers where a unit's id stands otherwise.
-const RESERVED_UNIT_IDS: [&str; 2] = [UnitId::NONE, "unassignable"];
+const RESERVED_UNIT_IDS: [&str; 2] = [UnitId::NONE, UnitId::UNASSIGNABLE];
 
 impl UnitId {
     /// The row of units that have no group.
     pub const NONE: &str = "none";
+    /// The row of units that lie in several groups.
+    pub const UNASSIGNABLE: &str = "unassignable";
 }
 
 impl FromStr for UnitId {

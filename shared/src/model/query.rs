@@ -49,12 +49,27 @@ pub struct ShareQuery {
     pub indicator: IndicatorId,
     /// Who is counted.
     pub units: UnitSelector,
-    /// One row for each unit of that level; none: one row.
-    pub group_by: Option<Level>,
+    /// One row for each group; none: one row.
+    pub group_by: Option<GroupBy>,
     /// The day counted.
     pub day: Date,
+    /// The day on whose map the groups are drawn.
+    pub boundaries_on: Date,
+    /// Carries what was last known of a unit forward.
+    pub last_known: bool,
     /// Only what was recorded by then.
     pub known_at: KnownAt,
+    /// Only what had been published by that day.
+    pub published_until: Option<Date>,
+}
+
+/// What makes a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    /// The unit of that level above.
+    Level(Level),
+    /// The value of that attribute.
+    Attribute(String),
 }
 
 /// How the units that are expected to report are known.
@@ -157,6 +172,10 @@ pub enum RowUnit {
     },
     /// Of several units that were named one by one.
     Several,
+    /// Of units with that value of an attribute.
+    Attribute(String),
+    /// Of units that lie in several groups, or of which nobody knows where they lie.
+    Unassignable,
     /// Of units without a group.
     None,
 }
@@ -176,6 +195,10 @@ pub struct ShareRow {
     pub contested: u32,
     /// Distinct open findings on what was counted and on what is published.
     pub findings: u32,
+    /// Units of which an earlier day was carried forward; none if that was not asked for.
+    pub carried: Option<u32>,
+    /// Reports without a day of publication that were left out; none if that was not asked for.
+    pub undated: Option<u32>,
 }
 
 /// Which time the observations speak of.

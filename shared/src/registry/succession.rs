@@ -1,14 +1,20 @@
 //! What units became and what they came from; who stood above and below them, and when.
 
+use std::collections::{BTreeSet, HashMap};
+
 use jiff::civil::Date;
 use rust_decimal::Decimal;
 
 use super::{DEPTH_MAX, Registry, UnitRecord};
-use crate::model::{
-    event::{EventType, UnitEvent},
-    ids::{EventId, UnitId},
-    period::Span,
-    unit::Unit,
+use crate::{
+    limits::SUCCESSION_PATHS_MAX,
+    model::{
+        event::{EventType, Role, UnitEvent},
+        fault::{Fault, Reason},
+        ids::{EventId, UnitId},
+        period::Span,
+        unit::Unit,
+    },
 };
 
 /// How much of a unit went.
@@ -72,72 +78,113 @@ pub struct Relative<'a> {
 
 impl Registry {
     /// Every path from a unit to what became of it through events of a span, in the order of the last units. A unit that
-    /// nobody took over as a whole or in parts has become what the units below it became.
-    pub fn successors(&self, unit: &UnitId, span: &Span) -> Vec<Path> {
+    /// nobody took over as a whole or in parts has become what the units below it became, or what they still are.
+    ///
+    /// # Errors
+    /// `TooMany` if there are more than [`SUCCESSION_PATHS_MAX`].
+    pub fn successors(&self, unit: &UnitId, span: &Span) -> Result<Vec<Path>, Fault> {
         let mut paths = Vec::new();
-        self.follow(unit, span, &mut Vec::new(), &mut paths);
+        self.follow(unit, *span, &mut Vec::new(), &mut paths)?;
         sort(&mut paths, |path| path.0.last().map(|step| &step.into));
-        paths
+        Ok(paths)
     }
 
-    fn follow(&self, unit: &UnitId, span: &Span, walked: &mut Vec<Step>, paths: &mut Vec<Path>) {
-        let steps = self.steps_from(unit, span);
-        let steps = if steps.iter().any(|step| step.extent != Extent::Functions) {
-            steps
-        } else {
-            let mut below = self.steps_below(unit, span);
-            below.extend(steps);
-            below
-        };
-        for step in steps {
-            let is_back = step.into == *unit || walked.iter().any(|walked| walked.from == step.into);
-            let into = step.into.clone();
-            let is_event = step.event.is_some();
+    fn follow(&self, unit: &UnitId, span: Span, walked: &mut Vec<Step>, paths: &mut Vec<Path>) -> Result<(), Fault> {
+        for step in self.steps_on(unit, &span) {
+            let (rest, into) = (after(&step, &span), step.into.clone());
+            let is_end = step.event.is_some() || self.is_alive_on(&into, step.day);
             walked.push(step);
-            if is_event {
-                paths.push(Path(walked.clone()));
+            if is_end {
+                push(paths, walked.clone())?;
             }
-            if !is_back {
-                self.follow(&into, span, walked, paths);
-            }
+            self.follow(&into, rest, walked, paths)?;
             walked.pop();
         }
+        Ok(())
     }
 
     /// Every path to a unit from what it came from through events of a span, in the order of the first units.
-    pub fn predecessors(&self, unit: &UnitId, span: &Span) -> Vec<Path> {
+    ///
+    /// # Errors
+    /// `TooMany` if there are more than [`SUCCESSION_PATHS_MAX`].
+    pub fn predecessors(&self, unit: &UnitId, span: &Span) -> Result<Vec<Path>, Fault> {
         let mut paths = Vec::new();
-        self.follow_back(unit, span, &mut Vec::new(), &mut paths);
+        self.follow_back(unit, *span, &mut Vec::new(), &mut paths)?;
         sort(&mut paths, |path| path.0.first().map(|step| &step.from));
-        paths
+        Ok(paths)
     }
 
-    fn follow_back(&self, unit: &UnitId, span: &Span, walked: &mut Vec<Step>, paths: &mut Vec<Path>) {
-        for step in self.steps_into(unit, span) {
-            let is_back = step.from == *unit || walked.iter().any(|walked| walked.into == step.from);
-            let from = step.from.clone();
+    fn follow_back(
+        &self,
+        unit: &UnitId,
+        span: Span,
+        walked: &mut Vec<Step>,
+        paths: &mut Vec<Path>,
+    ) -> Result<(), Fault> {
+        for step in self.steps_into(unit, &span) {
+            let (rest, from) = (before(&step, &span), step.from.clone());
             walked.push(step);
-            paths.push(Path(walked.iter().rev().cloned().collect()));
-            if !is_back {
-                self.follow_back(&from, span, walked, paths);
-            }
+            push(paths, walked.iter().rev().cloned().collect())?;
+            self.follow_back(&from, rest, walked, paths)?;
             walked.pop();
         }
+        Ok(())
     }
 
-    fn effective<'a>(&'a self, unit: &UnitId, span: &'a Span) -> impl Iterator<Item = (Date, &'a UnitEvent)> {
-        let events = self.events_of(unit).map(|event| &event.value).filter(|event| event.is_effective());
-        events.filter_map(|event| Some((event.day()?, event))).filter(|(day, _)| span.contains(*day))
+    /// What a unit that lives on one day is on another day: itself if it lives on both, and what recorded succession says
+    /// that it became, or came from, in between. Empty: nobody knows. Functions are no territory: they are followed only
+    /// where that is asked for.
+    pub fn counterparts_on(&self, unit: &UnitId, lives_on: Date, day: Date, with_functions: bool) -> BTreeSet<&UnitId> {
+        let is_later = day > lives_on;
+        let between = |a: Date, b: Date| Span { first_day: a.tomorrow().ok(), last_day: Some(b) };
+        let span = if is_later { between(lives_on, day) } else { between(day, lives_on) };
+        // Each unit is walked from once for the widest span that leads to it, so the walk is as long as there are steps.
+        let mut walked: HashMap<UnitId, Vec<Span>> = HashMap::new();
+        let mut open = vec![(unit.clone(), span)];
+        while let Some((unit, span)) = open.pop() {
+            let spans = walked.entry(unit.clone()).or_default();
+            if spans.iter().any(|walked| walked.contains_span(&span)) {
+                continue;
+            }
+            spans.push(span);
+            if day == lives_on {
+                break;
+            }
+            let steps = if is_later { self.steps_on(&unit, &span) } else { self.steps_into(&unit, &span) };
+            let is_followed = |step: &Step| with_functions || step.extent != Extent::Functions;
+            for step in steps.into_iter().filter(is_followed) {
+                open.push(match is_later {
+                    true => (step.into.clone(), after(&step, &span)),
+                    false => (step.from.clone(), before(&step, &span)),
+                });
+            }
+        }
+        walked.keys().filter_map(|unit| self.unit_on(unit, day)).map(|unit| &unit.id).collect()
     }
 
-    fn steps_from(&self, unit: &UnitId, span: &Span) -> Vec<Step> {
-        let events = self.effective(unit, span).filter(|(_, event)| event.from.contains(unit));
-        events.flat_map(|(day, event)| event.into.iter().filter_map(move |into| step(event, day, unit, into))).collect()
+    fn effective<'a>(&'a self, unit: &UnitId, span: &'a Span) -> impl Iterator<Item = (Date, &'a UnitEvent, Role)> {
+        let events = self.events_of(unit).filter(|named| named.event.value.is_effective());
+        let dated = events.filter_map(|named| Some((named.event.value.day()?, &named.event.value, named.role)));
+        dated.filter(|(day, ..)| span.contains(*day))
+    }
+
+    /// Steps from a unit in a span: by events, and to the units below it where nobody took it over.
+    fn steps_on(&self, unit: &UnitId, span: &Span) -> Vec<Step> {
+        let events = self.effective(unit, span).filter(|(.., role)| role.is_from);
+        let mut steps: Vec<Step> = events
+            .flat_map(|(day, event, _)| event.into.iter().filter_map(move |into| step(event, day, unit, into)))
+            .collect();
+        if steps.iter().all(|step| step.extent == Extent::Functions) {
+            steps.extend(self.steps_below(unit, span));
+        }
+        steps
     }
 
     fn steps_into(&self, unit: &UnitId, span: &Span) -> Vec<Step> {
-        let events = self.effective(unit, span).filter(|(_, event)| event.into.contains(unit));
-        events.flat_map(|(day, event)| event.from.iter().filter_map(move |from| step(event, day, from, unit))).collect()
+        let events = self.effective(unit, span).filter(|(.., role)| role.is_into);
+        events
+            .flat_map(|(day, event, _)| event.from.iter().filter_map(move |from| step(event, day, from, unit)))
+            .collect()
     }
 
     /// Steps to the units directly below one that has ended in the span, on its last day.
@@ -204,6 +251,27 @@ impl Registry {
             }
         }
     }
+}
+
+/// The days of a span in which a path goes on after a step: after the day of an event, and from the day on of a step to a
+/// unit below. There may be none.
+fn after(step: &Step, span: &Span) -> Span {
+    let first_day = if step.event.is_some() { step.day.tomorrow().unwrap_or(Date::MAX) } else { step.day };
+    Span { first_day: Some(first_day), ..*span }
+}
+
+/// The days of a span in which a path came to a step. There may be none.
+fn before(step: &Step, span: &Span) -> Span {
+    Span { last_day: Some(step.day.yesterday().unwrap_or(Date::MIN)), ..*span }
+}
+
+fn push(paths: &mut Vec<Path>, steps: Vec<Step>) -> Result<(), Fault> {
+    if paths.len() == SUCCESSION_PATHS_MAX {
+        let message = format!("there are more than {SUCCESSION_PATHS_MAX} paths; narrow start_on and end_on");
+        return Err(Fault::new(Reason::TooMany, message));
+    }
+    paths.push(Path(steps));
+    Ok(())
 }
 
 /// What an event does with one unit and one that comes of it; nothing if the one does not go into the other.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::civil::Date;
 
-use super::{Registered, UnitEvent};
+use super::Named;
 use crate::model::{
     event::EventType,
     log::Revision,
@@ -38,7 +38,7 @@ pub struct UnitRecord {
 
 impl UnitRecord {
     /// The life that follows from a registration and every event that names the unit.
-    pub(super) fn new(revision: Revision, registration: Arc<Unit>, events: &[&Registered<UnitEvent>]) -> Self {
+    pub(super) fn new(revision: Revision, registration: Arc<Unit>, events: &[Named<'_>]) -> Self {
         let states = states(&registration, events);
         let newest = states.last().map_or_else(|| registration.clone(), |state| state.unit.clone());
         Self { revision, registration, newest, states }
@@ -52,6 +52,11 @@ impl UnitRecord {
     /// What it was like, in the order of time.
     pub fn states(&self) -> &[UnitState] {
         &self.states
+    }
+
+    /// What it was like on any day, and as it was registered.
+    pub(super) fn ever(&self) -> impl Iterator<Item = &Arc<Unit>> {
+        self.states.iter().map(|state| &state.unit).chain([&self.registration])
     }
 
     /// What it was like on that day; none if it did not live. What is above it is not looked at.
@@ -76,32 +81,32 @@ impl UnitRecord {
 ///
 /// | event | what it does |
 /// |---|---|
-/// | CORRECT | changes the registration itself, in the order of recording |
+/// | CORRECT | changes the registration itself, in the order in which they were first recorded |
 /// | MERGE or SPLIT that forms it | begins its life, if it is formed by an event; the first one counts |
 /// | MERGE, SPLIT, DISSOLVE of it | ends its life on the day before; the first one counts |
 /// | TRANSFER, RENAME, CHANGE_LEVEL | a new state from that day on; those of one day apply together |
 ///
 /// Events that come before or after its life say nothing; `verify` refuses them.
-fn states(registration: &Arc<Unit>, events: &[&Registered<UnitEvent>]) -> Vec<UnitState> {
-    let id = &registration.id;
-    let effective = || events.iter().copied().filter(|event| event.value.is_effective());
-    let dated = || effective().filter_map(|event| Some((event.value.day()?, event.revision, &event.value)));
+fn states(registration: &Arc<Unit>, events: &[Named<'_>]) -> Vec<UnitState> {
+    let effective = || events.iter().filter(|named| named.event.value.is_effective());
+    let dated = || effective().filter_map(|named| Some((named.event.value.day()?, named)));
 
-    let mut corrections: Vec<_> = effective().filter(|event| event.value.event_type == EventType::Correct).collect();
-    corrections.retain(|event| event.value.from.contains(id));
-    corrections.sort_by_key(|event| event.revision);
+    let is_correction = |named: &&Named<'_>| named.role.is_from && named.event.value.event_type == EventType::Correct;
+    let mut corrections: Vec<&Named<'_>> = effective().filter(is_correction).collect();
+    corrections.sort_by_key(|named| named.event.first_revision);
     let mut base = Unit::clone(registration);
     for correction in corrections {
-        correction.value.change.apply(&mut base);
+        correction.event.value.change.apply(&mut base);
     }
     if base.formed_by_event {
-        base.valid_from = dated().filter(|(.., event)| event.forms(id)).map(|(day, ..)| day).min();
+        let forming = dated().filter(|(_, named)| named.event.value.forms(named.role));
+        base.valid_from = forming.map(|(day, _)| day).min();
         if base.valid_from.is_none() {
             return Vec::new();
         }
     }
-    let ended_on = dated().filter(|(.., event)| event.ends(id)).map(|(day, ..)| day).min();
-    let last_day = ended_on.map(|day| day.yesterday().unwrap_or(Date::MIN));
+    let ending = dated().filter(|(_, named)| named.event.value.ends(named.role));
+    let last_day = ending.map(|(day, _)| day).min().map(|day| day.yesterday().unwrap_or(Date::MIN));
     base.valid_until = match (base.valid_until, last_day) {
         (Some(registered), Some(ended)) => Some(registered.min(ended)),
         (registered, ended) => registered.or(ended),
@@ -111,18 +116,20 @@ fn states(registration: &Arc<Unit>, events: &[&Registered<UnitEvent>]) -> Vec<Un
         return Vec::new();
     }
 
-    let mut changes: Vec<_> = dated().filter(|(.., event)| event.from.contains(id) && !event.ends(id)).collect();
-    changes.retain(|(day, _, event)| {
-        let changes_it = matches!(event.event_type, EventType::Transfer | EventType::Rename | EventType::ChangeLevel);
-        changes_it && begins.is_none_or(|begins| begins <= *day) && ends.is_none_or(|ends| *day <= ends)
-    });
-    changes.sort_by_key(|(day, revision, _)| (*day, *revision));
+    let changes_it = |day: Date, named: &Named<'_>| {
+        let kind = named.event.value.event_type;
+        let changes = matches!(kind, EventType::Transfer | EventType::Rename | EventType::ChangeLevel);
+        let lives = begins.is_none_or(|begins| begins <= day) && ends.is_none_or(|ends| day <= ends);
+        changes && named.role.is_from && lives
+    };
+    let mut changes: Vec<_> = dated().filter(|(day, named)| changes_it(*day, named)).collect();
+    changes.sort_by_key(|(day, named)| (*day, named.event.first_revision));
     let mut states: Vec<UnitState> =
         vec![UnitState { span: Span { first_day: begins, last_day: ends }, unit: Arc::new(base) }];
-    for (day, _, event) in changes {
+    for (day, named) in changes {
         let Some(last) = states.last_mut() else { break };
         let mut unit = Unit::clone(&last.unit);
-        event.difference().apply(&mut unit);
+        named.event.value.difference().apply(&mut unit);
         // Nothing of its life is a difference of one state.
         (unit.valid_from, unit.valid_until) = (begins, ends);
         if last.span.first_day == Some(day) {

@@ -3,11 +3,11 @@
 //! The checks look at units that a change touches and at those below them, after the change was applied as a whole to a
 //! copy. One function each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use super::{DEPTH_MAX, Registered, Registry, UnitRecord, UnitState};
+use super::{DEPTH_MAX, Named, Registry, UnitRecord, UnitState};
 use crate::model::{
     event::{EventType, UnitEvent},
     fault::Reason,
@@ -34,25 +34,26 @@ impl Registry {
     /// Every rule that does not hold for these units or the ones below them.
     pub fn verify<'a>(&'a self, touched: impl IntoIterator<Item = &'a UnitId>) -> Vec<Broken> {
         let mut units: BTreeSet<&UnitId> = BTreeSet::new();
+        let mut opened: BTreeSet<&UnitId> = BTreeSet::new();
         let mut open: Vec<&UnitId> = touched.into_iter().collect();
         while let Some(unit) = open.pop() {
-            // A unit whose start is not known hands down the start of what is above it.
-            let hands_down = |record: &UnitRecord| record.life().is_some_and(|life| life.first_day.is_none());
-            if units.insert(unit) {
-                for child in self.children_ever(unit) {
-                    let id = &child.registration.id;
-                    if hands_down(child) {
-                        open.push(id);
-                    } else {
-                        units.insert(id);
-                    }
+            units.insert(unit);
+            if !opened.insert(unit) {
+                continue;
+            }
+            for child in self.children_ever(unit) {
+                let id = &child.registration.id;
+                units.insert(id);
+                // A unit whose start is not known hands down the start of what is above it.
+                if child.life().is_some_and(|life| life.first_day.is_none()) {
+                    open.push(id);
                 }
             }
         }
         let mut broken = Vec::new();
         for record in units.into_iter().filter_map(|unit| self.record_of(unit)) {
-            let events: Vec<&Registered<UnitEvent>> =
-                self.events_of(&record.registration.id).filter(|event| event.value.is_effective()).collect();
+            let events: Vec<Named<'_>> =
+                self.events_of(&record.registration.id).filter(|named| named.event.value.is_effective()).collect();
             broken.extend(check_life(record, &events));
             broken.extend(self.check_events(record, &events));
             broken.extend(self.check_place(record));
@@ -62,7 +63,7 @@ impl Registry {
 
     /// A unit lives when what happens to it happens, and when it comes of it; it ends once; two events of one day do not
     /// say different things of it.
-    fn check_events(&self, record: &UnitRecord, events: &[&Registered<UnitEvent>]) -> Vec<Broken> {
+    fn check_events(&self, record: &UnitRecord, events: &[Named<'_>]) -> Vec<Broken> {
         let id = &record.registration.id;
         let broken = |event: &UnitEvent, field, reason, message| Broken {
             unit: id.clone(),
@@ -73,30 +74,34 @@ impl Registry {
         };
         let mut found = Vec::new();
         let mut ending: Option<&UnitEvent> = None;
-        for (place, event) in events.iter().enumerate() {
+        let mut on_the_day: BTreeMap<Date, Vec<&UnitEvent>> = BTreeMap::new();
+        let dated = events.iter().filter(|named| named.event.value.event_type != EventType::Correct);
+        for Named { event, role } in dated {
             let event = &event.value;
-            let (is_from, is_into) = (event.from.contains(id), event.into.contains(id));
-            if event.event_type == EventType::Correct {
-                continue;
-            }
             let Some(day) = event.day() else { continue };
-            if is_from {
+            if role.is_from {
                 let before = day.yesterday().unwrap_or(Date::MIN);
                 let lives =
                     self.is_alive_on(id, before) || record.life().is_some_and(|life| life.first_day == Some(day));
                 if !lives {
                     let message = format!("{id} does not live on {before}, the day before {}", event.id);
                     found.push(broken(event, "from", Reason::UnitNotAlive, message));
-                } else if !event.ends(id) && record.on(day).is_none() {
+                } else if !event.ends(*role) && record.on(day).is_none() {
                     let message = format!("{id} has ended when {} takes effect on {day}", event.id);
                     found.push(broken(event, "from", Reason::UnitNotAlive, message));
                 }
+                let others = on_the_day.entry(day).or_default();
+                if let Some(other) = others.iter().find(|other| other.difference().contradicts(&event.difference())) {
+                    let message = format!("{} says something else of {id} on the same day", other.id);
+                    found.push(broken(event, "from", Reason::ConflictingEvents, message));
+                }
+                others.push(event);
             }
-            if is_into && record.on(day).is_none() {
+            if role.is_into && !self.is_alive_on(id, day) {
                 let message = format!("{id} does not live on {day}, when {} takes effect", event.id);
                 found.push(broken(event, "into", Reason::UnitNotAlive, message));
             }
-            if event.ends(id) {
+            if event.ends(*role) {
                 match ending {
                     None => ending = Some(event),
                     Some(other) => {
@@ -104,16 +109,6 @@ impl Registry {
                         found.push(broken(event, "from", Reason::ConflictingEvents, message));
                     }
                 }
-            }
-            let differs = |other: &&&Registered<UnitEvent>| {
-                other.value.day() == Some(day)
-                    && other.value.from.contains(id)
-                    && is_from
-                    && other.value.difference().contradicts(&event.difference())
-            };
-            if let Some(other) = events[..place].iter().find(differs) {
-                let message = format!("{} says something else of {id} on the same day", other.value.id);
-                found.push(broken(event, "from", Reason::ConflictingEvents, message));
             }
         }
         found
@@ -202,15 +197,17 @@ impl Registry {
 }
 
 /// A life does not end before it begins.
-fn check_life(record: &UnitRecord, events: &[&Registered<UnitEvent>]) -> Option<Broken> {
+fn check_life(record: &UnitRecord, events: &[Named<'_>]) -> Option<Broken> {
     let unit = &record.registration;
     if !record.states().is_empty() {
         return None;
     }
     // A unit that events form, and none of them is in effect, is planned.
-    let is_formed = |event: &UnitEvent| event.forms(&unit.id);
-    let is_dated = |event: &UnitEvent| event.change.valid_from.is_some() && event.from.contains(&unit.id);
-    let is_planned = unit.formed_by_event && !events.iter().any(|e| is_formed(&e.value) || is_dated(&e.value));
+    let begins = |named: &Named<'_>| {
+        let Named { event, role } = named;
+        event.value.forms(*role) || role.is_from && event.value.change.valid_from.is_some()
+    };
+    let is_planned = unit.formed_by_event && !events.iter().any(begins);
     let id = unit.id.clone();
     let message = format!("{id} ends before it begins");
     (!is_planned).then_some(Broken {

@@ -10,23 +10,18 @@ use crate::model::log::Revision;
 
 /// Every version of a definition, oldest first. The first one has the number 1.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Versions<T>(Arc<Vec<Registered<T>>>);
+pub struct Versions<T>(VectorSync<Arc<Registered<T>>>);
 
 impl<T> Default for Versions<T> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self(VectorSync::new_sync())
     }
 }
 
 impl<T> Versions<T> {
     /// The same with one more.
-    pub(super) fn with(&self, revision: Revision, value: T) -> Self
-    where
-        T: Clone,
-    {
-        let mut versions = Vec::clone(&self.0);
-        versions.push(Registered { revision, value });
-        Self(Arc::new(versions))
+    pub(super) fn with(&self, revision: Revision, value: T) -> Self {
+        Self(self.0.push_back(Arc::new(Registered { revision, value })))
     }
 
     /// The newest one.
@@ -48,11 +43,11 @@ impl<T> Versions<T> {
     /// The newest one that holds on that day, each from its first day on; the first one for days before all of them. No day:
     /// the last there is.
     pub fn on(&self, day: Option<Date>, valid_from: impl Fn(&T) -> Option<Date>) -> Option<&T> {
-        let holds = |version: &&Registered<T>| match (day, valid_from(&version.value)) {
+        let holds = |version: &&Arc<Registered<T>>| match (day, valid_from(&version.value)) {
             (Some(day), Some(first)) => first <= day,
             _ => true,
         };
-        self.0.iter().rev().find(holds).or(self.0.first()).map(|version| &version.value)
+        self.0.iter().rev().find(holds).or_else(|| self.0.first()).map(|version| &version.value)
     }
 }
 

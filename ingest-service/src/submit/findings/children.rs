@@ -3,17 +3,16 @@
 use shared::model::{
     finding::{Finding, FindingReason},
     ids::{ReportName, UnitId},
-    indicator::ValueKind,
+    indicator::{Indicator, RollUp, ValueKind},
     log::Revision,
     period::Span,
     report::{Observation, Qualifier, Report, Scope, Value},
 };
 
-use super::{
-    Definitions, Said,
-    sources::{Amount, OTHERS_NAMED_MAX},
-    warning,
-};
+use super::{Definitions, Said, sources::Amount, warning};
+
+/// Reports that a finding names: it is resolved when one of them changes, so as many as a finding has room for.
+const OTHERS_NAMED_MAX: usize = 200;
 
 /// A count and the version of a report that says it; none for what this report says itself.
 type Counted = (i64, Option<(ReportName, Revision)>);
@@ -28,7 +27,9 @@ pub(super) fn check(definitions: Definitions<'_>, report: &Report, said: &Said) 
     let mut findings = Vec::new();
     for (index, observation) in report.observations.iter().enumerate() {
         let (Value::Count(count), Qualifier::Exact) = (&observation.value, observation.qualifier) else { continue };
-        if definitions.of(&observation.indicator).is_none_or(|indicator| indicator.value_kind != ValueKind::Count) {
+        let adds_up =
+            |indicator: &Indicator| indicator.value_kind == ValueKind::Count && indicator.roll_up != RollUp::None;
+        if !definitions.of(&observation.indicator).is_some_and(adds_up) {
             continue;
         }
         let look = Look { definitions, report, said, observation, span };

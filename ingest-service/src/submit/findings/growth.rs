@@ -25,28 +25,36 @@ fn last_digit(number: Decimal) -> Decimal {
     Decimal::new(1, number.scale())
 }
 
-/// INDEX_AS_INCREASE: an increase of so many percent against a year is, within a unit of its last digit, the index to
-/// which the average yearly growth that the same report states leads by the end of its period, or an index that it states
-/// itself. Then not the increase was printed but the index, which is 100 more.
-pub(super) fn index_as_increase(period: &Period, observations: &[Observation]) -> Vec<Finding> {
+/// INDEX_AS_INCREASE: an increase of so many percent against a year is, as it would be rounded, the index to which an
+/// average yearly growth in the same report leads by the end of its period, over two years or more; or it is exactly an
+/// index in the same report of the same thing. Then not the increase was printed but the index, which is 100 more.
+pub(super) fn index_as_increase(
+    definitions: Definitions<'_>,
+    period: &Period,
+    observations: &[Observation],
+) -> Vec<Finding> {
+    let of = |observation: &Observation| definitions.of(&observation.indicator).and_then(|it| it.change_of.clone());
     let mut findings = Vec::new();
     for (index, observation, increase) in changes(observations) {
         if increase.unit != Some(ChangeUnit::Percent) || observation.qualifier != Qualifier::Exact {
             continue;
         }
-        let tolerance = last_digit(increase.amount);
-        let is_it = |of: Decimal| (of - increase.amount).abs() <= tolerance;
         let found = changes(observations).find_map(|(_, other, change)| {
-            if change.baseline != increase.baseline || other.qualifier != Qualifier::Exact {
+            let place = |o: &'_ Observation| (o.scope, o.by.clone(), o.units.clone());
+            let is_comparable = change.baseline == increase.baseline && place(other) == place(observation);
+            if !is_comparable || other.qualifier != Qualifier::Exact {
                 return None;
             }
             match (change.unit, change.baseline) {
-                (Some(ChangeUnit::Index), _) if is_it(change.amount) => {
+                (Some(ChangeUnit::Index), _) if change.amount == increase.amount && of(other) == of(observation) => {
                     Some(format!("{} % is the index of {}", increase.amount, other.indicator))
                 }
                 (Some(ChangeUnit::PercentPerYear), Some(Baseline::Year(year))) => {
                     let years = period.span().last_day?.year() - year;
-                    let leads_to = compounded(change.amount, years).filter(|leads_to| is_it(*leads_to))?;
+                    let leads_to = compounded(change.amount, years)?;
+                    if leads_to.round_dp(increase.amount.scale()) != increase.amount {
+                        return None;
+                    }
                     let leads_to = leads_to.round_dp(increase.amount.scale() + 1).normalize();
                     Some(format!(
                         "{} % is the index {leads_to} to which {} % a year ({}) leads in {years} years",
@@ -65,10 +73,10 @@ pub(super) fn index_as_increase(period: &Period, observations: &[Observation]) -
     findings
 }
 
-/// 100 (1 + r/100)ⁿ; none for no years, or where it grows beyond every index.
+/// 100 (1 + r/100)ⁿ; none for less than two years, or where it grows beyond every index.
 fn compounded(percent: Decimal, years: i16) -> Option<Decimal> {
     let factor = Decimal::ONE.checked_add(percent.checked_div(Decimal::ONE_HUNDRED)?)?;
-    if !(1..=YEARS_MAX).contains(&years) || factor.is_sign_negative() {
+    if !(2..=YEARS_MAX).contains(&years) || factor.is_sign_negative() {
         return None;
     }
     (0..years).try_fold(Decimal::ONE_HUNDRED, |index, _| index.checked_mul(factor))
@@ -102,20 +110,25 @@ pub(super) fn points_as_percent(definitions: Definitions<'_>, report: &Report, s
             (Value::Percent(percent), Qualifier::Exact) => Some(*percent),
             _ => None,
         });
-        let at = |day| match (observation.scope, said.on(&report.unit, &of.id, &observation.by, day)) {
-            (Scope::Own, Some(Amount::Percent { mantissa, scale })) => Some(Decimal::new(mantissa, scale)),
+        // What this report said before does not count any more.
+        let at = |day| match (observation.scope, said.on(report.name, &report.unit, &of.id, &observation.by, day)) {
+            (Scope::Own, Some((Amount::Percent { mantissa, scale }, version))) => {
+                Some((Decimal::new(mantissa, scale), Some(version)))
+            }
             _ => None,
         };
-        let now = here.or_else(|| report.period.span().last_day.and_then(at));
+        let now = here.map(|now| (now, None)).or_else(|| report.period.span().last_day.and_then(at));
         let then = jiff::civil::Date::new(year, 12, 31).ok().and_then(at);
-        let (Some(now), Some(then)) = (now, then) else { continue };
-        let (points, tolerance) = (now - then, last_digit(change.amount));
+        let (Some((now, now_in)), Some((then, then_in))) = (now, then) else { continue };
+        let tolerance = last_digit(change.amount);
+        let Some(points) = now.checked_sub(then) else { continue };
         let relative = points.checked_mul(Decimal::ONE_HUNDRED).and_then(|points| points.checked_div(then));
-        let is = |number: Decimal| (number - change.amount).abs() <= tolerance;
+        let is = |number: Decimal| number.checked_sub(change.amount).is_some_and(|off| off.abs() <= tolerance);
         if observation.qualifier == Qualifier::Exact && is(points) && !relative.is_some_and(is) {
             let message = format!("from {then} % to {now} % are {points} percentage points, not {} %", change.amount);
             let path = format!("report.observations[{index}].change");
-            findings.push(warning(FindingReason::PointsAsPercent, &path, message));
+            let others = now_in.into_iter().chain(then_in).collect();
+            findings.push(Finding { others, ..warning(FindingReason::PointsAsPercent, &path, message) });
         }
     }
     findings
@@ -130,7 +143,7 @@ mod tests {
         let leads_to = |percent: &str, years| compounded(percent.parse().unwrap(), years);
         assert_eq!(leads_to("11.5", 5).unwrap().round_dp(2).to_string(), "172.34");
         assert_eq!(leads_to("0", 3).unwrap(), Decimal::ONE_HUNDRED);
-        assert_eq!(leads_to("11.5", 0), None);
+        assert_eq!(leads_to("11.5", 1), None);
         assert_eq!(leads_to("99999999999999", 100), None, "beyond every index");
     }
 }

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use shared::model::{
     finding::{Finding, FindingReason},
     ids::{IndicatorId, UnitId},
+    indicator::{RollUp, ValueKind},
     report::{Observation, Qualifier, Scale, Scope, Value},
 };
 
@@ -62,7 +63,7 @@ fn cell_of(observation: &Observation, by: By) -> Cell<'_> {
 }
 
 /// PARTS_CONTRADICT_TOTAL: the classes of a closed list, all of them there, add to something else than the total beside
-/// them, or some of them add to more than it; or a figure of the whole subtree is not the unit's own and that of the units
+/// them, or some counts add to more than it; or a figure of the whole subtree is not the unit's own and that of the units
 /// below it.
 pub(super) fn parts_and_totals(definitions: Definitions<'_>, observations: &[Observation]) -> Vec<Finding> {
     let by_cell: HashMap<Cell<'_>, (usize, &Observation)> = observations
@@ -73,7 +74,8 @@ pub(super) fn parts_and_totals(definitions: Definitions<'_>, observations: &[Obs
     let mut findings = Vec::new();
     let mut seen = HashSet::new();
     for observation in observations {
-        let Some(indicator) = definitions.of(&observation.indicator) else { continue };
+        let indicator = definitions.of(&observation.indicator).filter(|indicator| indicator.roll_up != RollUp::None);
+        let Some(indicator) = indicator else { continue };
         for dimension in indicator.dimensions.iter().filter(|d| d.closed && observation.by.contains_key(&d.id)) {
             let mut rest = observation.by.clone();
             rest.remove(&dimension.id);
@@ -94,7 +96,9 @@ pub(super) fn parts_and_totals(definitions: Definitions<'_>, observations: &[Obs
             let sum = amounts.and_then(Amount::sum);
             let (Some(sum), Some(total)) = (sum, Amount::of(total)) else { continue };
             let is_complete = classes.iter().all(Option::is_some);
-            let contradicts = if is_complete { sum != total } else { sum.number > total.number };
+            // A missing class of money may be negative; one of a count is not.
+            let is_more = indicator.value_kind == ValueKind::Count && sum.number > total.number;
+            let contradicts = if is_complete { sum != total } else { is_more };
             if contradicts && sum.currency == total.currency {
                 let (sum, total) = (sum.number.normalize(), total.number.normalize());
                 let which = if is_complete { "all classes" } else { "some classes" };
@@ -106,6 +110,9 @@ pub(super) fn parts_and_totals(definitions: Definitions<'_>, observations: &[Obs
         }
     }
     for (index, observation) in observations.iter().enumerate().filter(|(_, o)| o.scope == Scope::Subtree) {
+        if definitions.of(&observation.indicator).is_none_or(|indicator| indicator.roll_up == RollUp::None) {
+            continue;
+        }
         let at = |scope| {
             let (indicator, _, units, by) = cell_of(observation, observation.by.clone());
             by_cell.get(&(indicator, scope, units, by)).and_then(|(_, part)| Amount::of(part))

@@ -27,7 +27,7 @@ use shared::{
 };
 
 /// Other reports that a finding names; further ones are counted.
-pub(super) const OTHERS_NAMED_MAX: usize = 10;
+const OTHERS_NAMED_MAX: usize = 10;
 
 /// What is said, as far as rules need it. Equal for what says the same, however it is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,28 +104,32 @@ impl Said {
     ) -> Option<(Amount, (ReportName, Revision))> {
         let flow_days = (temporality == Temporality::Flow).then_some(days);
         let claims = self.claims.get(&cell(std::slice::from_ref(unit), indicator, by, scope, flow_days))?;
-        let mut claims = claims.iter().filter(|claim| claim.report != but && claim.days == days);
-        let first = claims.next()?;
-        let newest = claims.try_fold(first, |newest, claim| {
-            let later = if claim.version > newest.version { claim } else { newest };
-            (claim.value == first.value).then_some(later)
-        })?;
-        Some((newest.value, (newest.report, newest.version)))
+        agreed(claims.iter().filter(|claim| claim.report != but && claim.days == days))
     }
 
-    /// What reports say of a stock of a unit itself in a period that ends on that day; none if they differ.
+    /// What reports but that one say of a stock of a unit itself in a period that ends on that day, and the newest version
+    /// that does; none if they differ.
     pub(super) fn on(
         &self,
+        but: ReportName,
         unit: &UnitId,
         indicator: &IndicatorId,
         by: &BTreeMap<IndicatorId, IndicatorId>,
         day: Date,
-    ) -> Option<Amount> {
+    ) -> Option<(Amount, (ReportName, Revision))> {
         let claims = self.claims.get(&cell(std::slice::from_ref(unit), indicator, by, Scope::Own, None))?;
-        let mut claims = claims.iter().filter(|claim| claim.days.last_day == Some(day));
-        let first = claims.next()?;
-        claims.all(|claim| claim.value == first.value).then_some(first.value)
+        agreed(claims.iter().filter(|claim| claim.report != but && claim.days.last_day == Some(day)))
     }
+}
+
+/// What claims say if all of them say the same, and the newest version that does.
+fn agreed<'a>(mut claims: impl Iterator<Item = &'a Claim>) -> Option<(Amount, (ReportName, Revision))> {
+    let first = claims.next()?;
+    let newest = claims.try_fold(first, |newest, claim| {
+        let later = if claim.version > newest.version { claim } else { newest };
+        (claim.value == first.value).then_some(later)
+    })?;
+    Some((newest.value, (newest.report, newest.version)))
 }
 
 fn cell(
