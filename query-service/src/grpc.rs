@@ -14,7 +14,7 @@ use shared::{
     convert::query as door,
     model::{
         fault::{Fault, Reason},
-        log::StoreId,
+        log::{Revision, StoreId},
         query::{KnownAt, Meta},
     },
     page::take_page,
@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    index::Known,
+    index::{Index, Known},
     query,
     view::{Published, View},
 };
@@ -98,12 +98,13 @@ impl QueryHandlers {
     async fn duties(&self, request: &Request<ListDutiesRequest>) -> Result<ListDutiesResponse, Fault> {
         let (query, page, at_least) = door::duties(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
+        self.not_in_the_future(query.known_at)?;
         let now = self.clock.now();
         // Thousands of duties may have to be looked at.
         let answer = move || {
             let Published { store, index } = &published;
             let cursor = page.cursor(*store, index.revision())?;
-            let known = index.known_at(KnownAt::Revision(cursor.snapshot))?;
+            let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
             let (rows, as_of) = query::duties::duties(&known, &query, now, &cursor.after, page.rows + 1)?;
             let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
             Ok(door::duties_answer(rows, next, as_of, &meta(*store, &known, None)))
@@ -141,15 +142,20 @@ impl QueryHandlers {
         let Published { store, index } = &published;
         let cursor = page.cursor(*store, index.revision())?;
         self.not_in_the_future(query.known_at)?;
-        // What was known then does not change while a walk goes on; what is known now is that of its first page.
-        let known = match query.known_at {
-            KnownAt::Now => index.known_at(KnownAt::Revision(cursor.snapshot))?,
-            then => index.known_at(then)?,
-        };
+        let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
         let rows = query::observations::observations(&known, &query, &cursor.after, page.rows + 1)?;
         let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::observation_row);
         let meta = meta(*store, &known, None);
         Ok(door::observations_answer(rows, next, &meta))
+    }
+}
+
+/// What a walk over pages sees: what was known then does not change while it goes on; what is known now is that of its
+/// first page.
+fn known_in_walk(index: &Index, known_at: KnownAt, snapshot: Revision) -> Result<Known<'_>, Fault> {
+    match known_at {
+        KnownAt::Now => index.known_at(KnownAt::Revision(snapshot)),
+        then => index.known_at(then),
     }
 }
 

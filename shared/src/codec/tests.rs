@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     change::Change,
     model::{
-        event::{EventStatus, EventType, Part, UnitChange, UnitEvent},
+        event::{Cleared, EventStatus, EventType, Part, UnitChange, UnitEvent},
         finding::{Finding, FindingReason, Hypothesis, Severity},
         form::{Due, DueDay, Form, Frequency, Waiver, Weekend},
         ids::{IndicatorId, ReportName, UnitId},
@@ -74,7 +74,8 @@ prop_compose! {
         attributes in collection::btree_map("[a-z0-9_]{1,9}", "[a-z]{0,9}", 0..4), parent in option::of(unit_id()),
         valid_from in option::of(day()), valid_until in option::of(day()),
     ) -> UnitChange {
-        UnitChange { name, kind, official_code, attributes, level, parent, valid_from, valid_until }
+        let cleared = if valid_from.is_none() { vec![Cleared::ValidFrom, Cleared::Kind] } else { Vec::new() };
+        UnitChange { name, kind, official_code, attributes, level, parent, valid_from, valid_until, cleared }
     }
 }
 

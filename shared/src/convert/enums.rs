@@ -8,7 +8,7 @@ use proto::v1::{
 use crate::{
     model::{
         command::{HierarchyDirection, SuccessionDirection},
-        event::{EventStatus, EventType},
+        event::{Cleared, EventStatus, EventType},
         finding::{FindingReason, Hypothesis, Severity},
         form::{DutyState, Frequency, Weekend},
         indicator::{RollUp, Temporality, ValueKind},
@@ -81,6 +81,7 @@ wire!(
 );
 wire!(EventType, unit_event::Type, [Merge, Split, Dissolve, Transfer, Rename, ChangeLevel, Correct]);
 wire!(EventStatus, unit_event::Status, [Planned, Decided, Effective, Cancelled]);
+wire!(Cleared, unit_event::change::Field, [Kind, OfficialCode, ValidFrom, ValidUntil]);
 wire!(Extent, list_succession_response::Extent, [Whole, Part, Functions]);
 wire!(SuccessionDirection, list_succession_request::Direction, [Successors, Predecessors]);
 wire!(HierarchyDirection, list_hierarchy_request::Direction, [Ancestors, Descendants]);

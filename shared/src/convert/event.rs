@@ -9,7 +9,7 @@ use super::{Door, Wire, enums::unless_default, optional_text};
 use crate::{
     limits::{ATTRIBUTES_MAX, EVENT_UNITS_MAX, ID_CHARS_MAX, NAME_CHARS_MAX, NOTE_CHARS_MAX},
     model::{
-        event::{Part, UnitChange, UnitEvent},
+        event::{Cleared, Part, UnitChange, UnitEvent},
         fault::{Reason, quote},
         ids::UnitId,
         period::Period,
@@ -111,7 +111,22 @@ fn read_change(door: &mut Door, path: &str, change: &unit_event::Change) -> Unit
         parent: door.optional(&at("parent"), &change.parent, Reason::InvalidId),
         valid_from: door.day(&at("valid_from"), &change.valid_from),
         valid_until: door.day(&at("valid_until"), &change.valid_until),
+        cleared: read_cleared(door, &at("cleared"), &change.cleared),
     }
+}
+
+fn read_cleared(door: &mut Door, path: &str, cleared: &[i32]) -> Vec<Cleared> {
+    let mut read: Vec<Cleared> = Vec::new();
+    for (index, field) in cleared.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let Some(field) = door.required_enum(&path, *field) else { continue };
+        if read.contains(&field) {
+            door.add(&path, Reason::DuplicateId, "stands twice");
+            break;
+        }
+        read.push(field);
+    }
+    read
 }
 
 fn read_count(door: &mut Door, path: &str, count: i32) -> Option<u32> {
@@ -161,5 +176,6 @@ fn write_change(change: &UnitChange) -> unit_event::Change {
         parent: optional_text(change.parent.as_ref()),
         valid_from: optional_text(change.valid_from),
         valid_until: optional_text(change.valid_until),
+        cleared: change.cleared.iter().map(|field| field.number()).collect(),
     }
 }

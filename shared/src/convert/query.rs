@@ -136,6 +136,7 @@ pub fn duties(request: &v1::ListDutiesRequest) -> Result<(DutiesQuery, PageReque
         None => None,
     };
     let as_of = door.day("as_of", &request.as_of);
+    let known_at = read_known_at(&mut door, request.known_at.as_ref());
     let rows = door.page_size(request.page_size);
     let at_least = read_at_least(&mut door, request.at_least_revision);
     let rest =
@@ -143,7 +144,7 @@ pub fn duties(request: &v1::ListDutiesRequest) -> Result<(DutiesQuery, PageReque
     let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListDuties", [rest]) };
     let query = || {
         let (first_day, last_day) = days?;
-        Some(DutiesQuery { form: form?, units, first_day, last_day, as_of })
+        Some(DutiesQuery { form: form?, units, first_day, last_day, as_of, known_at: known_at? })
     };
     let query = query();
     door.finish(query.map(|query| (query, page, at_least)))

@@ -56,6 +56,19 @@ pub struct Part {
     pub is_main: bool,
 }
 
+/// What a correction can take away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cleared {
+    /// Kind of place.
+    Kind,
+    /// Code of the official list.
+    OfficialCode,
+    /// First day of its life.
+    ValidFrom,
+    /// Last day of its life.
+    ValidUntil,
+}
+
 /// What becomes different. What is empty stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnitChange {
@@ -75,6 +88,8 @@ pub struct UnitChange {
     pub valid_from: Option<Date>,
     /// Last day of its life.
     pub valid_until: Option<Date>,
+    /// What should never have been there.
+    pub cleared: Vec<Cleared>,
 }
 
 impl UnitChange {
@@ -85,6 +100,14 @@ impl UnitChange {
 
     /// Makes it so.
     pub fn apply(&self, unit: &mut Unit) {
+        for cleared in &self.cleared {
+            match cleared {
+                Cleared::Kind => unit.kind.clear(),
+                Cleared::OfficialCode => unit.official_code.clear(),
+                Cleared::ValidFrom => unit.valid_from = None,
+                Cleared::ValidUntil => unit.valid_until = None,
+            }
+        }
         let set = |field: &mut String, value: &String| {
             if !value.is_empty() {
                 field.clone_from(value);
@@ -230,7 +253,14 @@ impl UnitEvent {
         let (from, into) = (self.from.len(), self.into.len());
         let count = |count: Option<u32>, named: usize| count.is_some_and(|count| (count as usize) < named);
         let change = &self.change;
-        let renames = UnitChange { level: None, parent: None, valid_from: None, valid_until: None, ..change.clone() };
+        let renames = UnitChange {
+            level: None,
+            parent: None,
+            valid_from: None,
+            valid_until: None,
+            cleared: Vec::new(),
+            ..change.clone()
+        };
         let mut shares = self.parts.iter().filter_map(|part| part.share);
         let shares = shares.try_fold(Decimal::ZERO, Decimal::checked_add);
         let rules: [(bool, Broken); 18] = [

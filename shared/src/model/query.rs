@@ -278,6 +278,8 @@ pub struct DutiesQuery {
     pub last_day: Date,
     /// The day by which they are judged; none: today.
     pub as_of: Option<Date>,
+    /// Only what was recorded by then.
+    pub known_at: KnownAt,
 }
 
 /// A single duty and what became of it.

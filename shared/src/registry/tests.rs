@@ -14,7 +14,7 @@ use rust_decimal::Decimal;
 
 use super::*;
 use crate::model::{
-    event::{EventStatus, EventType, Part, UnitChange},
+    event::{Cleared, EventStatus, EventType, Part, UnitChange},
     form::Frequency,
     indicator::{RollUp, Temporality, ValueKind},
     term::DatesBasis,
@@ -422,6 +422,20 @@ fn units_are_found_by_every_name_they_ever_had_and_on_a_day_by_that_of_the_day()
     assert_eq!(found(&registry, "định hóa", Some("2025-07-01")), [""; 0], "it has ended");
 }
 
+#[test]
+fn a_correction_takes_away_what_should_never_have_been_there() {
+    let wrong =
+        Unit { valid_until: Some(day("2015-12-31")), kind: "Xã".to_owned(), ..unit("c9", Level::Commune, "d1") };
+    let cleared = vec![Cleared::ValidUntil, Cleared::Kind];
+    let change = UnitChange { cleared, ..UnitChange::default() };
+    let correction = UnitEvent { change, ..event("a", EventType::Correct, "", &["c9"], &[]) };
+    let mut registry = of(country(), vec![]);
+    registry.apply(registry.revision.next(), &Change::UnitRegistered(wrong));
+    assert!(!registry.is_alive_on(&id("c9"), day("2020-01-01")));
+    registry.apply(registry.revision.next(), &Change::UnitEventRecorded(correction));
+    assert_eq!(registry.unit_on(&id("c9"), day("2020-01-01")).unwrap().kind, "");
+}
+
 fn term(unit: &str, label: &str, start_on: &str, end_on: &str) -> Change {
     Change::TermDefined(Term {
         key: TermKey { unit: id(unit), organ: Organ::Party, label: label.to_owned() },
@@ -565,7 +579,8 @@ prop_compose! {
     ) -> UnitChange {
         let attributes = attribute.map(|value| ("terrain".to_owned(), value.to_owned())).into_iter().collect();
         let (name, kind) = (name.to_owned(), kind.to_owned());
-        UnitChange { name, kind, official_code: String::new(), attributes, level, parent, valid_from, valid_until }
+        let cleared = Vec::new();
+        UnitChange { name, kind, official_code: String::new(), attributes, level, parent, valid_from, valid_until, cleared }
     }
 }
 
