@@ -118,6 +118,9 @@ async fn no_kill_loses_or_doubles_what_was_acknowledged() {
         level: Some(Level::Commune),
         ids: vec![],
         group_by: None,
+        boundaries_on: "2017-06-30".to_owned(),
+        last_known: false,
+        published_until: String::new(),
         day: "2017-06-30".to_owned(),
     };
     let naive = World::of(&entries).share(&question).remove(0);

@@ -99,6 +99,15 @@ pub fn above<'a>(living: &'a Living, id: &str) -> Vec<&'a Unit> {
 /// Findings, each as the revision of its report and its place there.
 type Findings = BTreeSet<(i64, usize)>;
 
+/// What decides whether it counts, what is said, and what was found about it.
+type Said = ((i64, String, i64), Value, Findings);
+
+/// Whether a report of that day of publication is one that the question is about.
+fn was_published(question: &Question, published_on: &str) -> bool {
+    let until = &question.published_until;
+    until.is_empty() || !published_on.is_empty() && published_on <= until.as_str()
+}
+
 /// A question.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -108,6 +117,11 @@ pub struct Question {
     pub ids: Vec<String>,
     pub group_by: Option<Level>,
     pub day: String,
+    /// The day of the map; the same as `day` if none is asked for.
+    pub boundaries_on: String,
+    pub last_known: bool,
+    /// Empty: not asked for.
+    pub published_until: String,
 }
 
 impl World {
@@ -148,10 +162,15 @@ impl World {
 
     /// The units that live on a day: they and everything above them have begun, as far as that is known, and not ended.
     pub fn living(&self, day: &str) -> Living {
-        let lives = self.units.values().map(|unit| self.life(unit)).filter(|life| life.contains(day));
-        let own: Living = lives.map(|life| (life.unit.id.clone(), life.until(day))).collect();
+        let own = self.living_alone(day);
         let stands = |unit: &Unit| above(&own, &unit.id).last().is_some_and(|top| top.parent.is_empty());
         own.values().filter(|unit| stands(unit)).map(|unit| (unit.id.clone(), unit.clone())).collect()
+    }
+
+    /// The same without a look at what is above them.
+    fn living_alone(&self, day: &str) -> Living {
+        let lives = self.units.values().map(|unit| self.life(unit)).filter(|life| life.contains(day));
+        lives.map(|life| (life.unit.id.clone(), life.until(day))).collect()
     }
 
     fn life(&self, unit: &Unit) -> Life {
@@ -193,29 +212,99 @@ impl World {
 
     pub fn share(&self, question: &Question) -> Vec<Share> {
         let living = self.living(&question.day);
-        let mut groups: BTreeMap<(bool, String), Vec<&Unit>> = BTreeMap::new();
+        let map = self.living(&question.boundaries_on);
+        let mut groups: BTreeMap<(u8, String), Vec<&Unit>> = BTreeMap::new();
         if question.group_by.is_none() {
             let single = if question.ids.len() == 1 { question.ids[0].clone() } else { question.under.clone() };
-            groups.insert((false, single), Vec::new());
+            groups.insert((0, single), Vec::new());
         }
         for unit in living.values().filter(|unit| is_counted(&living, unit, question)) {
             let group = match question.group_by {
                 None => groups.keys().next().unwrap().clone(),
-                Some(level) => match above(&living, &unit.id).into_iter().find(|above| above.level() == level) {
-                    Some(above) => (false, above.id.clone()),
-                    None => (true, "none".to_owned()),
-                },
+                Some(level) => {
+                    let lies_in = |id: &String| match above(&map, id).into_iter().find(|above| above.level() == level) {
+                        Some(above) => (0, above.id.clone()),
+                        None => (2, "none".to_owned()),
+                    };
+                    let there = self.on_the_map(&unit.id, &question.day, &question.boundaries_on);
+                    let places: BTreeSet<(u8, String)> =
+                        there.iter().filter(|id| map.contains_key(*id)).map(lies_in).collect();
+                    match places.into_iter().collect::<Vec<_>>().as_slice() {
+                        [place] => place.clone(),
+                        _ => (1, "unassignable".to_owned()),
+                    }
+                }
             };
             groups.entry(group).or_default().push(unit);
         }
-        groups.into_iter().map(|((_, id), units)| self.row(question, &living, id, &units)).collect()
+        let named = if question.group_by.is_some() { &map } else { &living };
+        groups.into_iter().map(|((_, id), units)| self.row(question, (&living, named), id, &units)).collect()
     }
 
-    fn row(&self, question: &Question, living: &Living, id: String, units: &[&Unit]) -> Share {
+    /// The unit, and what it has become by the later day, or had been on the earlier one.
+    fn on_the_map(&self, unit: &str, day: &str, map_day: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        if map_day >= day {
+            self.became(unit, day, map_day, &mut found);
+        } else {
+            self.came_from(unit, day, map_day, &mut found);
+        }
+        found
+    }
+
+    /// Mergers and divisions in effect, with their days.
+    fn successions(&self) -> impl Iterator<Item = (String, &UnitEvent)> {
+        let events =
+            self.events.iter().filter(|event| matches!(event.status(), Status::Unspecified | Status::Effective));
+        let events = events.filter(|event| matches!(event.r#type(), Type::Merge | Type::Split));
+        events.map(|event| (last_day(&event.effective_on), event))
+    }
+
+    fn became(&self, unit: &str, after: &str, until: &str, found: &mut BTreeSet<String>) {
+        found.insert(unit.to_owned());
+        let events = self.successions().filter(|(_, event)| event.from.iter().any(|from| from == unit));
+        let events: Vec<(String, &UnitEvent)> =
+            events.filter(|(day, _)| after < day.as_str() && day.as_str() <= until).collect();
+        for (day, event) in &events {
+            event.into.iter().for_each(|into| self.became(into, day, until, found));
+        }
+        // Nobody took it over: it is what stood below it when it ended.
+        let Some(registered) = self.units.get(unit).filter(|_| events.is_empty()) else { return };
+        let life = self.life(registered);
+        let next = |day: &str| day.parse::<Date>().unwrap().tomorrow().unwrap().to_string();
+        let mut ends: Vec<String> = vec![life.gone_on.clone(), life.unit.valid_until.clone()];
+        ends[1] = if ends[1].is_empty() { String::new() } else { next(&ends[1]) };
+        ends.retain(|end| !end.is_empty());
+        let Some(ended_on) = ends.into_iter().min().filter(|_| !life.is_planned) else { return };
+        if after < ended_on.as_str() && ended_on.as_str() <= until && life.unit.valid_from < ended_on {
+            let last_day = ended_on.parse::<Date>().unwrap().yesterday().unwrap().to_string();
+            for (id, other) in self.living_alone(&last_day) {
+                if other.parent == unit {
+                    self.became(&id, &last_day, until, found);
+                }
+            }
+        }
+    }
+
+    fn came_from(&self, unit: &str, until: &str, map_day: &str, found: &mut BTreeSet<String>) {
+        found.insert(unit.to_owned());
+        for (day, event) in self.successions().filter(|(_, event)| event.into.iter().any(|into| into == unit)) {
+            if map_day < day.as_str() && day.as_str() <= until {
+                let before = day.parse::<Date>().unwrap().yesterday().unwrap().to_string();
+                event.from.iter().for_each(|from| self.came_from(from, &before, map_day, found));
+            }
+        }
+    }
+
+    fn row(&self, question: &Question, (living, named): (&Living, &Living), id: String, units: &[&Unit]) -> Share {
+        let mut carried = 0;
+        let mut undated: BTreeSet<String> = BTreeSet::new();
         let (mut yes, mut no, mut not_reported, mut withheld, mut not_applicable, mut contested) = (0, 0, 0, 0, 0, 0);
         let mut findings = BTreeSet::new();
         for unit in units {
-            let mut said = self.said(question, &unit.id);
+            let (mut said, is_carried, left_out) = self.said(question, &unit.id);
+            carried += i32::from(is_carried);
+            undated.extend(left_out);
             said.sort_by_key(|(precedence, ..)| precedence.clone());
             findings.extend(said.first().into_iter().flat_map(|(.., findings)| findings.clone()));
             let said_first = said.first().map(|(_, value, _)| value);
@@ -238,8 +327,12 @@ impl World {
             ExpectedBasis::Assumed
         };
         let published = self.published(question, living, units);
+        let is_undated = |published: &&(Published, Findings)| published.0.published_on.is_empty();
+        undated.extend(published.iter().filter(is_undated).map(|(claim, _)| claim.report.clone()));
+        let published: Vec<(Published, Findings)> =
+            published.into_iter().filter(|(claim, _)| was_published(question, &claim.published_on)).collect();
         let (published, claimed): (Vec<Published>, Vec<Findings>) = published.into_iter().unzip();
-        let name = self.name(living, &id);
+        let name = self.name(named, &id);
         Share {
             unit: id,
             name,
@@ -256,13 +349,17 @@ impl World {
             published,
             contested: Some(contested),
             findings: Some(i32::try_from(findings.union(&claimed.into_iter().flatten().collect()).count()).unwrap()),
+            carried: question.last_known.then_some(carried),
+            undated: (!question.published_until.is_empty()).then(|| i32::try_from(undated.len()).unwrap()),
             ..Share::default()
         }
     }
 
-    /// What current reports say of the unit on the day, with what decides which of them counts: the least.
-    fn said(&self, question: &Question, unit: &str) -> Vec<((i64, String, i64), Value, Findings)> {
-        let mut said = Vec::new();
+    /// What current reports say of the unit on the day, with what decides which of them counts: the least; whether it was
+    /// carried forward; and the reports that are left out because nobody knows when they were published.
+    fn said(&self, question: &Question, unit: &str) -> (Vec<Said>, bool, Vec<String>) {
+        let (mut said, mut left_out) = (Vec::new(), Vec::new());
+        let mut earlier: BTreeMap<String, Vec<Said>> = BTreeMap::new();
         for (revision, report) in self.reports.values() {
             let speaks_of_it = |observation: &Observation| members(report, observation).contains(unit);
             let about = about(report, &question.indicator).filter(|(_, observation)| speaks_of_it(observation));
@@ -270,13 +367,38 @@ impl World {
                 let published_on = &report.source.as_ref().unwrap().published_on;
                 let looks_ahead = matches!(observation.basis(), Basis::Projection | Basis::Planned);
                 let is_known = published_on.is_empty() || question.day <= *published_on || looks_ahead;
-                if is_known && contains(report, &question.day) {
-                    let precedence = (days(report), backwards(published_on), -revision);
-                    said.push((precedence, observation.value.clone().unwrap(), self.open_findings(report, place)));
+                let holds = is_known && contains(report, &question.day);
+                // The last day of which it is known, if it ends before the day.
+                let mut ends = vec![report.period_end_on.clone()];
+                ends.extend((!looks_ahead).then(|| published_on.clone()));
+                let end = ends.into_iter().filter(|end| !end.is_empty()).min().unwrap_or_default();
+                let is_knowledge = match observation.value.as_ref().unwrap() {
+                    Value::Flag(_) => true,
+                    Value::Missing(missing) => *missing == i32::from(Missing::NotApplicable),
+                    _ => false,
+                };
+                let ended = question.last_known && is_knowledge && !end.is_empty() && end < question.day;
+                let ended = ended && report.period_start_on <= end;
+                if !(holds || ended) {
+                    continue;
+                }
+                if !was_published(question, published_on) {
+                    left_out.extend(published_on.is_empty().then(|| report.name.clone()));
+                    continue;
+                }
+                let precedence = (days(report), backwards(published_on), -revision);
+                let row = (precedence, observation.value.clone().unwrap(), self.open_findings(report, place));
+                if holds {
+                    said.push(row);
+                } else {
+                    earlier.entry(end).or_default().push(row);
                 }
             }
         }
-        said
+        match earlier.pop_last().filter(|_| said.is_empty()) {
+            Some((_, carried)) => (carried, true, left_out),
+            None => (said, false, left_out),
+        }
     }
 
     /// Findings about one observation of a report that are still so, its own and those of reports that name it: each as
@@ -288,7 +410,9 @@ impl World {
             let (members, others) = (members(report, observation), members(other, theirs));
             let is_same_share = members.is_empty()
                 && others.is_empty()
-                && (&report.unit, observation.scope, &observation.units) == (&other.unit, theirs.scope, &theirs.units);
+                && (observation.scope, &observation.units) == (theirs.scope, &theirs.units)
+                // Who speaks of a group does not matter.
+                && (report.unit == other.unit || observation.scope() == Scope::Group);
             (&observation.indicator, &observation.by) == (&theirs.indicator, &theirs.by)
                 && (is_same_share || !members.is_disjoint(&others))
         };

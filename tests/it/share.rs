@@ -59,6 +59,9 @@ async fn every_share_equals_the_naive_fold_of_the_log() {
                 }),
                 group_by: question.group_by.map_or_else(String::new, |level| level.as_str_name().to_owned()),
                 on: question.day.clone(),
+                boundaries_on: question.boundaries_on.clone(),
+                last_known: question.last_known,
+                published_until: question.published_until.clone(),
                 at_least_revision: Some(revision),
                 ..Default::default()
             };
@@ -506,12 +509,21 @@ fn question(random: &mut StdRng, place: &Place) -> Question {
         ids.sort();
         (under, level) = (String::new(), None);
     }
+    let day = (*days.choose(random).unwrap()).to_owned();
+    let another = (*days.choose(random).unwrap()).to_owned();
     Question {
+        boundaries_on: if random.random_bool(0.4) { another } else { day.clone() },
+        last_known: random.random_bool(0.3),
+        published_until: if random.random_bool(0.3) {
+            (*days.choose(random).unwrap()).to_owned()
+        } else {
+            String::new()
+        },
         indicator: place.flag.clone(),
         under,
         level,
         ids,
         group_by: random.random_bool(0.4).then(|| *LEVELS.choose(random).unwrap()),
-        day: (*days.choose(random).unwrap()).to_owned(),
+        day,
     }
 }

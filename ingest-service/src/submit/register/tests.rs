@@ -17,7 +17,7 @@ use proptest::{
 };
 use shared::{
     model::{
-        event::{EventStatus, EventType, UnitChange},
+        event::{Cleared, EventStatus, EventType, UnitChange},
         log::Revision,
         period::Span,
     },
@@ -334,9 +334,10 @@ impl std::fmt::Display for Request {
         for UnitEvent { id, event_type, effective_on, from, into, status, change, .. } in events {
             let on = effective_on.as_ref().map(|period| period.written());
             write!(f, "{id}: {event_type:?} {from:?} -> {into:?} on {on:?} {status:?}")?;
-            let UnitChange { name, level, parent, valid_from, valid_until, .. } = change;
+            let UnitChange { name, level, parent, valid_from, valid_until, cleared, .. } = change;
             if !change.is_empty() {
                 write!(f, " {name:?} {level:?} below {parent:?} from {valid_from:?} to {valid_until:?}")?;
+                write!(f, " without {cleared:?}")?;
             }
             f.write_str("; ")?;
         }
@@ -565,7 +566,8 @@ impl World {
                 let one = if draws.chance(30) { draws.any_id() } else { one.clone() };
                 for _ in 0..if draws.chance(30) { 2 } else { 1 } {
                     let mut change = none();
-                    match draws.below(5) {
+                    match draws.below(6) {
+                        5 => change.cleared.push([Cleared::ValidFrom, Cleared::ValidUntil][draws.below(2)]),
                         0 => change.valid_from = Some(draws.day()),
                         1 => change.valid_until = Some(draws.day()),
                         2 => change.parent = Some(some(draws, &|unit| unit.level > level)),
@@ -753,6 +755,12 @@ impl Plain {
             match (event.event_type, day) {
                 (EventType::Correct, _) if is_from => {
                     let change = &event.change;
+                    if change.cleared.contains(&Cleared::ValidFrom) {
+                        base.valid_from = None;
+                    }
+                    if change.cleared.contains(&Cleared::ValidUntil) {
+                        base.valid_until = None;
+                    }
                     base.parent = change.parent.clone().or(base.parent);
                     base.level = change.level.unwrap_or(base.level);
                     base.valid_from = change.valid_from.or(base.valid_from);
