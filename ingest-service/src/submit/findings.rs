@@ -25,8 +25,9 @@ use shared::{
     limits::FINDINGS_BYTES_MAX,
     model::{
         finding::{Finding, FindingReason, Severity},
-        ids::IndicatorId,
+        ids::{IndicatorId, ReportName},
         indicator::Indicator,
+        log::Revision,
         period::Period,
         report::{Report, ReportDraft},
         text,
@@ -79,6 +80,16 @@ pub(super) fn of_others(registry: &Registry, report: &Report, said: &Said) -> Ve
     findings.extend(children::check(definitions, report, said));
     findings.extend(growth::points_as_percent(definitions, report, said));
     findings
+}
+
+/// The finding with the other versions that it is about: the newest ones by name, for they are the most likely to matter,
+/// the others counted.
+fn about(mut others: Vec<(ReportName, Revision)>, named_max: usize, finding: Finding) -> Finding {
+    others.sort_by_key(|(name, version)| (std::cmp::Reverse(*version), *name));
+    others.dedup();
+    let unnamed_others = others.len().saturating_sub(named_max);
+    others.truncate(named_max);
+    Finding { others, unnamed_others, ..finding }
 }
 
 /// No more findings than an entry has room for: warnings before the rest, and a last one that counts what is left out.

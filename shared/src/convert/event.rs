@@ -17,18 +17,17 @@ use crate::{
 };
 
 pub(super) fn read(door: &mut Door, path: &str, wired: &v1::UnitEvent) -> Option<UnitEvent> {
-    let event = wired;
     let at = |field: &str| format!("{path}.{field}");
-    let id = door.required(&at("id"), &event.id, Reason::InvalidId);
-    let event_type = door.required_enum(&at("type"), event.r#type);
-    let effective_on: Option<Period> = door.optional(&at("effective_on"), &event.effective_on, Reason::InvalidPeriod);
-    let from = read_units(door, &at("from"), &event.from);
-    let into = read_units(door, &at("into"), &event.into);
-    let document = door.text(&at("document"), &event.document, NOTE_CHARS_MAX);
-    let status = door.optional_enum(&at("status"), event.status).unwrap_or_default();
-    let are_few = door.allows(&at("parts"), event.parts.len(), EVENT_UNITS_MAX);
+    let id = door.required(&at("id"), &wired.id, Reason::InvalidId);
+    let event_type = door.required_enum(&at("type"), wired.r#type);
+    let effective_on: Option<Period> = door.optional(&at("effective_on"), &wired.effective_on, Reason::InvalidPeriod);
+    let from = read_units(door, &at("from"), &wired.from);
+    let into = read_units(door, &at("into"), &wired.into);
+    let document = door.text(&at("document"), &wired.document, NOTE_CHARS_MAX);
+    let status = door.optional_enum(&at("status"), wired.status).unwrap_or_default();
+    let are_few = door.allows(&at("parts"), wired.parts.len(), EVENT_UNITS_MAX);
     let mut parts: Vec<Part> = Vec::new();
-    for (index, part) in event.parts.iter().enumerate().filter(|_| are_few) {
+    for (index, part) in wired.parts.iter().enumerate().filter(|_| are_few) {
         let path = format!("{path}.parts[{index}]");
         let Some(part) = read_part(door, &path, part) else { continue };
         if parts.iter().any(|other| other.unit == part.unit) {
@@ -36,11 +35,11 @@ pub(super) fn read(door: &mut Door, path: &str, wired: &v1::UnitEvent) -> Option
         }
         parts.push(part);
     }
-    let change = event.change.as_ref().map(|change| read_change(door, &at("change"), change)).unwrap_or_default();
-    let from_count = read_count(door, &at("from_count"), event.from_count);
-    let into_count = read_count(door, &at("into_count"), event.into_count);
-    let reason = door.text(&at("reason"), &event.reason, NOTE_CHARS_MAX);
-    let note = door.text(&at("note"), &event.note, NOTE_CHARS_MAX);
+    let change = wired.change.as_ref().map(|change| read_change(door, &at("change"), change)).unwrap_or_default();
+    let from_count = read_count(door, &at("from_count"), wired.from_count);
+    let into_count = read_count(door, &at("into_count"), wired.into_count);
+    let reason = door.text(&at("reason"), &wired.reason, NOTE_CHARS_MAX);
+    let note = door.text(&at("note"), &wired.note, NOTE_CHARS_MAX);
     let event = UnitEvent {
         id: id?,
         event_type: event_type?,

@@ -138,18 +138,14 @@ impl Registry {
         let is_later = day > lives_on;
         let between = |a: Date, b: Date| Span { first_day: a.tomorrow().ok(), last_day: Some(b) };
         let span = if is_later { between(lives_on, day) } else { between(day, lives_on) };
-        // Each unit is walked from once for the widest span that leads to it, so the walk is as long as there are steps.
-        let mut walked: HashMap<UnitId, Vec<Span>> = HashMap::new();
+        // A unit is walked from again only for a wider span: ways are many, units are few.
+        let mut walked: HashMap<UnitId, Span> = HashMap::new();
         let mut open = vec![(unit.clone(), span)];
         while let Some((unit, span)) = open.pop() {
-            let spans = walked.entry(unit.clone()).or_default();
-            if spans.iter().any(|walked| walked.contains_span(&span)) {
+            if walked.get(&unit).is_some_and(|walked| walked.contains_span(&span)) {
                 continue;
             }
-            spans.push(span);
-            if day == lives_on {
-                break;
-            }
+            walked.insert(unit.clone(), span);
             let steps = if is_later { self.steps_on(&unit, &span) } else { self.steps_into(&unit, &span) };
             let is_followed = |step: &Step| with_functions || step.extent != Extent::Functions;
             for step in steps.into_iter().filter(is_followed) {

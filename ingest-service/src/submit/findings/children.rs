@@ -9,7 +9,7 @@ use shared::model::{
     report::{Observation, Qualifier, Report, Scope, Value},
 };
 
-use super::{Definitions, Said, sources::Amount, warning};
+use super::{Definitions, Said, about, sources::Amount, warning};
 
 /// Reports that a finding names: it is resolved when one of them changes, so as many as a finding has room for.
 const OTHERS_NAMED_MAX: usize = 200;
@@ -102,12 +102,8 @@ impl Look<'_> {
         }
         let which = if is_complete { "all" } else { "some" };
         let message = format!("{} for the units below {above}, {which} of them say {sum} together", figure.0);
-        let mut others: Vec<(ReportName, Revision)> =
-            known.iter().chain([&figure]).filter_map(|(_, version)| *version).collect();
-        others.sort_by_key(|(_, version)| std::cmp::Reverse(*version));
-        others.dedup();
-        let unnamed_others = others.len().saturating_sub(OTHERS_NAMED_MAX);
-        others.truncate(OTHERS_NAMED_MAX);
-        Some(Finding { others, unnamed_others, ..warning(FindingReason::ChildrenContradict, path, message) })
+        let others = known.iter().chain([&figure]).filter_map(|(_, version)| *version).collect();
+        let finding = warning(FindingReason::ChildrenContradict, path, message);
+        Some(about(others, OTHERS_NAMED_MAX, finding))
     }
 }

@@ -1,19 +1,20 @@
 //! Parts against their total, within one report. Everything is added exactly.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use rust_decimal::Decimal;
 use shared::model::{
     finding::{Finding, FindingReason},
-    ids::{IndicatorId, UnitId},
+    ids::IndicatorId,
     indicator::{RollUp, ValueKind},
     report::{Observation, Qualifier, Scale, Scope, Value},
 };
 
-use super::{Definitions, warning};
-
-type By = BTreeMap<IndicatorId, IndicatorId>;
-type Cell<'a> = (&'a IndicatorId, Scope, &'a [UnitId], By);
+use super::{
+    Definitions,
+    stated::{Cell, cell_of},
+    warning,
+};
 
 /// A number that adds to others of the same kind, and its currency if it is money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +57,6 @@ pub(super) fn factor(scale: Scale) -> Decimal {
         Scale::Billion => 1_000_000_000,
         Scale::Trillion => 1_000_000_000_000,
     })
-}
-
-fn cell_of(observation: &Observation, by: By) -> Cell<'_> {
-    (&observation.indicator, observation.scope, &observation.units, by)
 }
 
 /// PARTS_CONTRADICT_TOTAL: the classes of a closed list, all of them there, add to something else than the total beside

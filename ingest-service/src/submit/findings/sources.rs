@@ -16,7 +16,7 @@ use std::{
 use jiff::civil::Date;
 use shared::{
     model::{
-        finding::{Finding, FindingReason, Severity},
+        finding::{Finding, FindingReason},
         ids::{IndicatorId, ReportName, UnitId},
         indicator::{Temporality, ValueKind},
         log::Revision,
@@ -25,6 +25,8 @@ use shared::{
     },
     registry::Registry,
 };
+
+use super::{about, warning};
 
 /// Other reports that a finding names; further ones are counted.
 const OTHERS_NAMED_MAX: usize = 10;
@@ -190,26 +192,14 @@ pub(super) fn check(registry: &Registry, report: &Report, said: &Said) -> Vec<Fi
         }
         others.sort();
         others.dedup();
-        if others.is_empty() {
-            continue;
-        }
-        // The newest ones are the most likely to matter.
-        others.sort_by_key(|(_, version)| std::cmp::Reverse(*version));
         let message = match others.len() {
+            0 => continue,
             1 => "another report says something else about the same".to_owned(),
             count => format!("{count} other reports say something else about the same"),
         };
-        let unnamed_others = others.len().saturating_sub(OTHERS_NAMED_MAX);
-        others.truncate(OTHERS_NAMED_MAX);
-        findings.push(Finding {
-            severity: Severity::Warning,
-            reason: FindingReason::SourcesDisagree,
-            path: format!("report.observations[{index}]"),
-            message,
-            hypothesis: None,
-            others,
-            unnamed_others,
-        });
+        let path = format!("report.observations[{index}]");
+        let finding = warning(FindingReason::SourcesDisagree, &path, message);
+        findings.push(about(others, OTHERS_NAMED_MAX, finding));
     }
     findings
 }

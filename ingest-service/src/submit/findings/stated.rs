@@ -38,8 +38,11 @@ struct Classes<'a> {
     total: i64,
 }
 
+/// What an observation of a report is about: indicator, scope, group and codes.
+pub(super) type Cell<'a> = (&'a IndicatorId, Scope, &'a [UnitId], By);
+
 /// The observations of a report by what they are about.
-type ByCell<'a> = HashMap<(&'a IndicatorId, Scope, &'a [UnitId], By), &'a Observation>;
+type ByCell<'a> = HashMap<Cell<'a>, &'a Observation>;
 
 /// Findings about the stated percentages of a report.
 pub(super) fn check(definitions: Definitions<'_>, observations: &[Observation]) -> Vec<Finding> {
@@ -57,7 +60,8 @@ pub(super) fn check(definitions: Definitions<'_>, observations: &[Observation]) 
     findings
 }
 
-fn cell_of(observation: &Observation, by: By) -> (&IndicatorId, Scope, &[UnitId], By) {
+/// What an observation is about, with these codes.
+pub(super) fn cell_of(observation: &Observation, by: By) -> Cell<'_> {
     (&observation.indicator, observation.scope, &observation.units, by)
 }
 
@@ -177,7 +181,7 @@ fn total(by_cell: &ByCell<'_>, observation: &Observation) -> Option<i64> {
     by_cell.get(&cell_of(observation, By::new())).and_then(|total| exact_count(total))
 }
 
-type By = BTreeMap<IndicatorId, IndicatorId>;
+pub(super) type By = BTreeMap<IndicatorId, IndicatorId>;
 
 fn rest_of(by: &By, dimension: &IndicatorId) -> By {
     by.iter().filter(|(id, _)| *id != dimension).map(|(id, code)| (id.clone(), code.clone())).collect()
