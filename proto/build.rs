@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "tonghop/v1/finding.proto",
     "tonghop/v1/unit.proto",
     "tonghop/v1/unit_event.proto",
@@ -14,6 +14,8 @@ const FILES: [&str; 12] = [
     "tonghop/v1/registry_service.proto",
     "tonghop/v1/ingest_service.proto",
     "tonghop/v1/feed_service.proto",
+    "tonghop/v1/selector.proto",
+    "tonghop/v1/result.proto",
     "tonghop/v1/query_service.proto",
 ];
 

@@ -30,6 +30,10 @@ pub struct Config {
     #[arg(long, env = "TONGHOP_SILENCE_MS_MAX", default_value_t = 10_000)]
     pub silence_ms_max: u64,
 
+    /// A reader of a stream that takes nothing for longer is cut, in milliseconds
+    #[arg(long, env = "TONGHOP_SLOW_READER_MS_MAX", default_value_t = 30_000)]
+    pub slow_reader_ms_max: u64,
+
     /// Server, logs and stopping
     #[command(flatten)]
     pub server: ServerConfig,

@@ -1,12 +1,24 @@
 //! Handlers: convert, call, convert.
 
-use std::sync::Arc;
+mod cite;
+mod explain;
+mod export;
+mod face;
+mod file;
+mod pieces;
+mod watch;
+
+use std::{sync::Arc, time::Duration};
 
 use jiff::civil::Date;
 use proto::v1::{
+    AggregateRequest, AggregateResponse, CompareRequest, CompareResponse, ExplainRequest, ExplainResponse,
+    ExportRequest, ExportResponse, GetAvailabilityRequest, GetAvailabilityResponse, GetCompletenessRequest,
+    GetCompletenessResponse, GetDistributionRequest, GetDistributionResponse, GetSeriesRequest, GetSeriesResponse,
     GetShareRequest, GetShareResponse, ListDutiesRequest, ListDutiesResponse, ListObservationsRequest,
     ListObservationsResponse, QueryServiceFindUnitsRequest, QueryServiceFindUnitsResponse, QueryServiceGetUnitRequest,
-    QueryServiceGetUnitResponse, query_service_server::QueryService,
+    QueryServiceGetUnitResponse, RankRequest, RankResponse, VerifyCitationRequest, VerifyCitationResponse,
+    WatchRequest, WatchResponse, query_service_server::QueryService,
 };
 use shared::{
     call::Deadline,
@@ -15,14 +27,19 @@ use shared::{
     model::{
         fault::{Fault, Reason},
         log::{Revision, StoreId},
-        query::{KnownAt, Meta},
+        query::{AvailabilityRow, KnownAt, Meta, ObservationRow},
     },
     page::take_page,
+    serve::Stop,
     status::status,
 };
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
+use self::{
+    face::Face,
+    pieces::{Pieces, off_thread},
+};
 use crate::{
     index::{Index, Known},
     query,
@@ -35,13 +52,80 @@ pub struct QueryHandlers {
     pub view: View,
     /// Says what is in the future.
     pub clock: Arc<dyn Clock>,
+    /// Ends streams.
+    pub stop: Stop,
+    /// A reader of a stream that takes nothing for that long is cut.
+    pub slow_after: Duration,
 }
 
 #[tonic::async_trait]
 impl QueryService for QueryHandlers {
     async fn get_share(&self, request: Request<GetShareRequest>) -> Result<Response<GetShareResponse>, Status> {
-        let answer = self.share(&request).await.map_err(|fault| status(&fault))?;
+        self.ask::<face::Share>(request).await
+    }
+
+    async fn aggregate(&self, request: Request<AggregateRequest>) -> Result<Response<AggregateResponse>, Status> {
+        self.ask::<face::Aggregate>(request).await
+    }
+
+    async fn get_series(&self, request: Request<GetSeriesRequest>) -> Result<Response<GetSeriesResponse>, Status> {
+        self.ask::<face::Series>(request).await
+    }
+
+    async fn rank(&self, request: Request<RankRequest>) -> Result<Response<RankResponse>, Status> {
+        self.ask::<face::Rank>(request).await
+    }
+
+    async fn get_distribution(
+        &self,
+        request: Request<GetDistributionRequest>,
+    ) -> Result<Response<GetDistributionResponse>, Status> {
+        self.ask::<face::Distribution>(request).await
+    }
+
+    async fn compare(&self, request: Request<CompareRequest>) -> Result<Response<CompareResponse>, Status> {
+        self.ask::<face::Compare>(request).await
+    }
+
+    async fn get_completeness(
+        &self,
+        request: Request<GetCompletenessRequest>,
+    ) -> Result<Response<GetCompletenessResponse>, Status> {
+        self.ask::<face::Completeness>(request).await
+    }
+
+    async fn get_availability(
+        &self,
+        request: Request<GetAvailabilityRequest>,
+    ) -> Result<Response<GetAvailabilityResponse>, Status> {
+        let answer = self.availability(&request).await.map_err(|fault| status(&fault))?;
         Ok(Response::new(answer))
+    }
+
+    async fn verify_citation(
+        &self,
+        request: Request<VerifyCitationRequest>,
+    ) -> Result<Response<VerifyCitationResponse>, Status> {
+        let answer = self.verify(&request).await.map_err(|fault| status(&fault))?;
+        Ok(Response::new(answer))
+    }
+
+    type ExplainStream = Pieces<ExplainResponse>;
+
+    async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<Self::ExplainStream>, Status> {
+        self.explained(request).await.map(Response::new).map_err(|fault| status(&fault))
+    }
+
+    type WatchStream = Pieces<WatchResponse>;
+
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.watched(request).await.map(Response::new).map_err(|fault| status(&fault))
+    }
+
+    type ExportStream = Pieces<ExportResponse>;
+
+    async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
+        self.exported(request).await.map(Response::new).map_err(|fault| status(&fault))
     }
 
     async fn get_unit(
@@ -75,21 +159,55 @@ impl QueryService for QueryHandlers {
 }
 
 impl QueryHandlers {
-    async fn share(&self, request: &Request<GetShareRequest>) -> Result<GetShareResponse, Fault> {
-        let (query, at_least) = door::share(request.get_ref())?;
+    /// A question that is answered with rows.
+    async fn ask<F: Face>(&self, request: Request<F::Request>) -> Result<Response<F::Response>, Status> {
+        let answer = async {
+            let (query, page, at_least) = F::read(request.get_ref())?;
+            let published = self.view.read(at_least, deadline(&request)).await?;
+            let now = self.clock.now();
+            // Thousands of units may have to be looked at.
+            off_thread(move || face::page::<F>(&published, request.get_ref(), &query, &page, now)).await
+        };
+        answer.await.map(Response::new).map_err(|fault| status(&fault))
+    }
+
+    async fn availability(&self, request: &Request<GetAvailabilityRequest>) -> Result<GetAvailabilityResponse, Fault> {
+        let (query, page, at_least) = door::available(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
         self.not_in_the_future(query.known_at)?;
-        let known = published.index.known_at(query.known_at)?;
-        let rows = query::share::share(&known, &query)?;
-        Ok(door::shares(&rows, &meta(published.store, &known, Some(query.boundaries_on))))
+        off_thread(move || {
+            let Published { store, index } = &published;
+            let cursor = page.cursor(*store, index.revision())?;
+            let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
+            let rows = query::availability::rows(&known, &query, &cursor.after, page.rows + 1)?;
+            let id = |row: &AvailabilityRow| row.indicator.to_string();
+            let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), id, door::availability_row);
+            Ok(door::availability(rows, next, &meta(*store, &known, None)))
+        })
+        .await
+    }
+
+    async fn verify(&self, request: &Request<VerifyCitationRequest>) -> Result<VerifyCitationResponse, Fault> {
+        let VerifyCitationRequest { citation, at_least_revision } = request.get_ref().clone();
+        let at_least = door::at_least_revision(at_least_revision)?;
+        if citation.is_empty() {
+            return Err(Fault::at(
+                "citation",
+                Reason::RequiredFieldMissing,
+                "is required; copy meta.citation from an answer",
+            ));
+        }
+        let published = self.view.read(at_least, deadline(request)).await?;
+        let now = self.clock.now();
+        off_thread(move || cite::verify(&published.index, published.store, now, &citation)).await
     }
 
     fn not_in_the_future(&self, known_at: KnownAt) -> Result<(), Fault> {
         let now = self.clock.now();
         match known_at {
             KnownAt::Time(time) if time > now => {
-                let message = format!("known_at is {time}, now is {now}; what will be known cannot be asked");
-                Err(Fault::new(Reason::FutureRevision, message))
+                let message = format!("is {time}, now is {now}; what will be known cannot be asked");
+                Err(Fault::at("known_at.time", Reason::FutureRevision, message))
             }
             KnownAt::Time(_) | KnownAt::Revision(_) | KnownAt::Now => Ok(()),
         }
@@ -101,16 +219,15 @@ impl QueryHandlers {
         self.not_in_the_future(query.known_at)?;
         let now = self.clock.now();
         // Thousands of duties may have to be looked at.
-        let answer = move || {
+        off_thread(move || {
             let Published { store, index } = &published;
             let cursor = page.cursor(*store, index.revision())?;
             let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
             let (rows, as_of) = query::duties::duties(&known, &query, now, &cursor.after, page.rows + 1)?;
             let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
             Ok(door::duties_answer(rows, next, as_of, &meta(*store, &known, None)))
-        };
-        let failed = |_| Fault::new(Reason::Internal, "an unexpected condition");
-        tokio::task::spawn_blocking(answer).await.map_err(failed)?
+        })
+        .await
     }
 
     async fn unit(&self, request: &Request<QueryServiceGetUnitRequest>) -> Result<QueryServiceGetUnitResponse, Fault> {
@@ -139,14 +256,17 @@ impl QueryHandlers {
     ) -> Result<ListObservationsResponse, Fault> {
         let (query, page, at_least) = door::observations(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let Published { store, index } = &published;
-        let cursor = page.cursor(*store, index.revision())?;
         self.not_in_the_future(query.known_at)?;
-        let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
-        let rows = query::observations::observations(&known, &query, &cursor.after, page.rows + 1)?;
-        let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::observation_row);
-        let meta = meta(*store, &known, None);
-        Ok(door::observations_answer(rows, next, &meta))
+        off_thread(move || {
+            let Published { store, index } = &published;
+            let cursor = page.cursor(*store, index.revision())?;
+            let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
+            let rows = query::observations::observations(&known, &query, &cursor.after, page.rows + 1)?;
+            let id = |row: &ObservationRow| row.key.clone();
+            let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), id, door::observation_row);
+            Ok(door::observations_answer(rows, next, &meta(*store, &known, None)))
+        })
+        .await
     }
 }
 
@@ -167,5 +287,12 @@ fn deadline<T>(request: &Request<T>) -> Option<Instant> {
 }
 
 fn meta(store: StoreId, known: &Known<'_>, boundaries_on: Option<Date>) -> Meta {
-    Meta { revision: known.revision(), known_at: known.recorded_at(), store, boundaries_on }
+    Meta {
+        revision: known.revision(),
+        known_at: known.recorded_at(),
+        store,
+        boundaries_on,
+        definitions: Vec::new(),
+        citation: String::new(),
+    }
 }

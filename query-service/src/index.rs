@@ -10,7 +10,7 @@ use shared::{
     model::{
         fault::{Fault, Reason},
         finding::{Finding, FindingReason},
-        ids::{FormId, IndicatorId, ReportName, UnitId},
+        ids::{EventId, FormId, IndicatorId, ReportName, UnitId},
         log::Revision,
         period::Span,
         query::KnownAt,
@@ -143,6 +143,36 @@ pub struct Filed {
     pub indicators: Arc<BTreeSet<IndicatorId>>,
 }
 
+/// What an entry of the log did, for those who watch.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// A report was new.
+    New(Arc<ReportVersion>),
+    /// A report has a new version, after this one.
+    Correction(Arc<ReportVersion>, Arc<ReportVersion>),
+    /// A report was withdrawn; its last version.
+    Withdrawal(Arc<ReportVersion>),
+    /// A unit was registered.
+    Unit(UnitId),
+    /// Something happened to units; the first one that it names.
+    Event(EventId, Option<UnitId>),
+    /// The register is complete from some day on.
+    CompleteFrom,
+    /// An indicator was defined.
+    Indicator(IndicatorId),
+    /// A term, a form or a waiver.
+    OtherDefinition,
+}
+
+/// What one change did.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// Its end.
+    pub revision: Revision,
+    /// What its entries did, each with its revision.
+    pub causes: Vec<(Revision, Cause)>,
+}
+
 /// The fold of the log up to a revision.
 ///
 /// Invariants: it holds a statement for every observation of every version of every report; those of the newest version of
@@ -153,6 +183,10 @@ pub struct Index {
     registry: Registry,
     /// Ends of changes and when they were recorded.
     times: VectorSync<(Revision, Timestamp)>,
+    /// What each of these changes did.
+    changes: VectorSync<Arc<Changed>>,
+    /// What the entries of a change did that has not ended yet.
+    pending: Vec<(Revision, Cause)>,
     /// The registry after each change of it.
     registries: Registries,
     /// Versions of reports that fulfil a form, by form and unit, oldest first.
@@ -161,6 +195,8 @@ pub struct Index {
     versions: HashTrieMapSync<(ReportName, Revision), Option<Revision>>,
     /// Findings of later versions that name this one, by their version and place among its findings.
     named_by: HashTrieMapSync<(ReportName, Revision), VectorSync<Naming>>,
+    /// Every version of every report, by the revision at which it was written.
+    by_revision: HashTrieMapSync<Revision, Arc<ReportVersion>>,
     /// The newest version of each report that counts.
     reports: HashTrieMapSync<ReportName, Arc<ReportVersion>>,
     about: HashTrieMapSync<IndicatorId, About>,
@@ -170,11 +206,14 @@ impl Index {
     /// Takes in the next entry. Who calls it has checked that it is the next one.
     pub fn apply(&mut self, entry: &Entry) {
         self.revision = entry.revision;
+        self.pending.extend(self.cause(&entry.change).map(|cause| (entry.revision, cause)));
         match &entry.change {
             Change::ReportSubmitted(report) => {
                 self.file(entry, report);
                 let (revision, report, findings) = (entry.revision, (**report).clone(), entry.findings.clone());
-                self.submit(Arc::new(ReportVersion { revision, report, findings }));
+                let version = Arc::new(ReportVersion { revision, report, findings });
+                self.pending.push((revision, self.cause_of(&version)));
+                self.submit(version);
             }
             Change::ReportWithdrawn { name, .. } => self.withdraw(*name, entry.revision),
             change @ (Change::UnitRegistered(_)
@@ -190,7 +229,37 @@ impl Index {
             self.times.push_back_mut((entry.revision, entry.record_time));
             self.registry.settle();
             self.registries.note(entry.revision, &self.registry);
+            let causes = std::mem::take(&mut self.pending);
+            self.changes.push_back_mut(Arc::new(Changed { revision: entry.revision, causes }));
         }
+    }
+
+    /// What an entry did, unless it is a report: that is told when it is taken in.
+    fn cause(&self, change: &Change) -> Option<Cause> {
+        match change {
+            Change::ReportSubmitted(_) | Change::Unchanged => None,
+            Change::ReportWithdrawn { name, .. } => self.reports.get(name).cloned().map(Cause::Withdrawal),
+            Change::UnitRegistered(unit) => Some(Cause::Unit(unit.id.clone())),
+            Change::UnitEventRecorded(event) => {
+                Some(Cause::Event(event.id.clone(), event.from.iter().chain(&event.into).next().cloned()))
+            }
+            Change::RegisterCompleteFrom(_) => Some(Cause::CompleteFrom),
+            Change::IndicatorDefined(indicator) => Some(Cause::Indicator(indicator.id.clone())),
+            Change::TermDefined(_) | Change::FormDefined(_) | Change::DutyWaived(_) => Some(Cause::OtherDefinition),
+        }
+    }
+
+    fn cause_of(&self, version: &Arc<ReportVersion>) -> Cause {
+        match self.reports.get(&version.report.name) {
+            Some(before) => Cause::Correction(before.clone(), version.clone()),
+            None => Cause::New(version.clone()),
+        }
+    }
+
+    /// At most so many changes after a revision, oldest first.
+    pub fn changes_after(&self, revision: Revision, count_max: usize) -> Vec<Arc<Changed>> {
+        let first = count_while(&self.changes, |changed| changed.revision <= revision);
+        (first..self.changes.len()).take(count_max).filter_map(|place| self.changes.get(place).cloned()).collect()
     }
 
     /// Notes a version that fulfils a form.
@@ -227,6 +296,7 @@ impl Index {
             }
         }
         self.versions.insert_mut((name, version.revision), None);
+        self.by_revision.insert_mut(version.revision, version.clone());
         self.reports.insert_mut(name, version);
     }
 
@@ -271,8 +341,9 @@ impl Index {
         let end = match known_at {
             KnownAt::Now => self.times.len(),
             KnownAt::Revision(revision) if revision > self.revision => {
-                let message = format!("revision {revision} is not recorded yet, the newest is {}", self.revision);
-                return Err(Fault::new(Reason::FutureRevision, message).with("newest_revision", self.revision));
+                let message = format!("is {revision}, which is not recorded yet; the newest is {}", self.revision);
+                let fault = Fault::at("known_at.revision", Reason::FutureRevision, message);
+                return Err(fault.with("newest_revision", self.revision));
             }
             KnownAt::Revision(revision) => count_while(&self.times, |(end, _)| *end <= revision),
             KnownAt::Time(time) => count_while(&self.times, |(_, recorded)| *recorded <= time),
@@ -351,6 +422,35 @@ impl<'a> Known<'a> {
         version <= self.revision && ended_at.is_some_and(|ended_at| ended_at.is_none_or(|end| self.revision < end))
     }
 
+    /// Every version of what reports on a unit, or on a group of which it is one, ever said about that indicator.
+    pub fn ever(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &'a Statement> {
+        let about = self.index.about.get(indicator).into_iter();
+        let statements: Vec<&Statements> = about
+            .flat_map(|about| [about.own.get(unit), about.of_each.get(unit), about.below.get(unit)])
+            .flatten()
+            .collect();
+        let revision = self.revision;
+        let said = statements.into_iter().flat_map(|statements| statements.values());
+        // What is said of each unit of a group stands with those units.
+        let unit = unit.clone();
+        let is_of_it = move |statement: &&Statement| {
+            let observation = statement.observation();
+            let is_of_each = observation.scope == Scope::Group && observation.value.is_said_of_each();
+            !is_of_each || observation.units.contains(&unit)
+        };
+        let mut seen = BTreeSet::new();
+        let is_new = move |statement: &&Statement| seen.insert((statement.source.revision, statement.index));
+        said.filter(move |statement| statement.source.revision <= revision).filter(is_of_it).filter(is_new)
+    }
+
+    /// Whether a statement that no longer counted had been followed by a later version of its report; else the report had
+    /// been withdrawn. None: it still counted.
+    pub fn was_superseded(&self, statement: &Statement) -> Option<bool> {
+        let ended_at = statement.ended_at.filter(|end| *end <= self.revision)?;
+        let next = self.index.by_revision.get(&ended_at);
+        Some(next.is_some_and(|next| next.report.name == statement.report().name))
+    }
+
     /// What is said of that unit itself about that indicator, by reports on it or on a group of which it is one, as far as
     /// it counted.
     pub fn own(&self, indicator: &IndicatorId, unit: &UnitId) -> impl Iterator<Item = &'a Statement> {
@@ -375,6 +475,20 @@ impl<'a> Known<'a> {
             same.map(|filed| filed.recorded_at).min().unwrap_or(counting.recorded_at)
         };
         counting.map(|filed| (filed, first(filed))).collect()
+    }
+
+    /// A finding, and the report that has it.
+    pub fn finding(&self, (revision, place): FindingKey) -> Option<(ReportName, &'a Finding)> {
+        let version = self.index.by_revision.get(&revision)?;
+        Some((version.report.name, version.findings.get(place)?))
+    }
+
+    /// Everything that is said about that indicator, as far as it counted; in no order.
+    pub fn every(&self, indicator: &IndicatorId) -> impl Iterator<Item = &'a Statement> {
+        let about = self.index.about.get(indicator).into_iter();
+        let statements = about.flat_map(|about| about.own.values().chain(about.below.values()));
+        let revision = self.revision;
+        statements.flat_map(|statements| statements.values()).filter(move |statement| statement.counts_at(revision))
     }
 
     /// What all units say of those below them and of groups about that indicator, as far as it counted; in no order.

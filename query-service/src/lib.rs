@@ -8,7 +8,7 @@ pub mod index;
 pub mod query;
 pub mod view;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::v1::query_service_server::QueryServiceServer;
 use shared::{
@@ -65,7 +65,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     let view = View::default();
-    let handlers = QueryHandlers { view: view.clone(), clock: Arc::new(SystemClock) };
+    let slow_after = Duration::from_millis(config.slow_reader_ms_max);
+    let handlers = QueryHandlers { view: view.clone(), clock: Arc::new(SystemClock), stop: stop.clone(), slow_after };
     let service = QueryServiceServer::new(handlers);
     routes
         .add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX));

@@ -70,6 +70,18 @@ impl View {
         self.shared.state.send_modify(|state| state.standing = standing);
     }
 
+    /// Waits for a revision after that one, or until the log is refused.
+    ///
+    /// # Errors
+    /// Why the log was refused.
+    pub async fn after(&self, revision: Revision) -> Result<Published, Fault> {
+        let mut state = self.shared.state.subscribe();
+        let is_decided = |state: &State| matches!(state.standing, Standing::Refused(_)) || revision < state.revision;
+        // The sender lives as long as this.
+        let _ = state.wait_for(is_decided).await;
+        self.read(None, None).await
+    }
+
     /// The newest index. With `at_least` it waits until the deadline for an index that knows this revision; without, it
     /// takes what is there.
     ///

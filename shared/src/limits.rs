@@ -28,6 +28,18 @@ pub const DUTY_PERIODS_MAX: usize = 120;
 pub const REQUEST_INDICATORS_MAX: usize = 1_000;
 /// Unit ids that a selector may name.
 pub const SELECTOR_IDS_MAX: usize = 1_000;
+/// Conditions on units in one question.
+pub const FILTERS_MAX: usize = 10;
+/// Values of one condition.
+pub const FILTER_VALUES_MAX: usize = 100;
+/// Periods of a series.
+pub const SERIES_PERIODS_MAX: usize = 1_000;
+/// Cells, units × periods, that one question looks at.
+pub const QUESTION_CELLS_MAX: usize = 2_000_000;
+/// Bytes of a citation or a resume token.
+pub const TOKEN_BYTES_MAX: usize = 256 * 1024;
+/// Revisions that a resume token may be behind.
+pub const RESUME_REVISIONS_MAX: u64 = 1_000_000;
 /// Rows of an answer.
 pub const ANSWER_ROWS_MAX: usize = 1_000;
 /// Rows of a page where the caller does not say.

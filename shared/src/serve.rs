@@ -4,12 +4,11 @@
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     body::Body,
     service::{Routes, RoutesBuilder},
-    transport::Server,
+    transport::{Server, server::TcpIncoming},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::ServiceBuilder;
@@ -111,6 +110,9 @@ pub async fn serve(
         .map_response(|response: http::Response<_>| response.map(Body::new))
         .layer(CatchPanicLayer::custom(panicked))
         .into_inner();
+    // A server does not set this on connections that somebody else accepts; without it every call waits for the
+    // acknowledgement of the one before.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     // The defaults leave a connection that sends broken headers unlimited.
     let server = Server::builder()
         .max_concurrent_streams(100)
@@ -119,10 +121,9 @@ pub async fn serve(
         .http2_max_header_list_size(Some(16 * 1024))
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .tcp_nodelay(true)
         .layer(layers)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.token.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(incoming, stop.token.clone().cancelled_owned());
     let mut server = std::pin::pin!(server);
     tokio::select! {
         ended = &mut server => return ended,

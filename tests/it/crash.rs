@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use proto::v1::{Entry, SubmitReportRequest, entry::Change, ingest_service_client::IngestServiceClient, unit::Level};
+use proto::v1::{
+    Entry, SubmitReportRequest, UnitSelector, entry::Change, ingest_service_client::IngestServiceClient, unit::Level,
+};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tests::harness::Pair;
 use tonic::{Code, transport::Channel};
@@ -17,7 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     feed::entries,
-    naive::{Question, World},
+    naive::{Question, Time, World},
     support::{FLAG, eventually, flag_report, small_world, yes_and_no},
 };
 
@@ -114,16 +116,11 @@ async fn no_kill_loses_or_doubles_what_was_acknowledged() {
     let newest = entries.last().unwrap().revision;
     let question = Question {
         indicator: FLAG.to_owned(),
-        under: "d".to_owned(),
-        level: Some(Level::Commune),
-        ids: vec![],
-        group_by: None,
-        boundaries_on: "2017-06-30".to_owned(),
-        last_known: false,
-        published_until: String::new(),
-        day: "2017-06-30".to_owned(),
+        units: UnitSelector { under: "d".to_owned(), level: Level::Commune.into(), ..Default::default() },
+        time: Time::On("2017-06-30".to_owned()),
+        ..Default::default()
     };
-    let naive = World::of(&entries).share(&question).remove(0);
+    let naive = World::of(&entries).share(&question).unwrap().rows.remove(0);
     assert_eq!(yes_and_no(&pair, newest).await, (naive.yes.unwrap(), naive.no.unwrap()));
 }
 

@@ -2,14 +2,19 @@
 
 mod answers;
 mod bad_input;
+mod bad_questions;
 mod crash;
 mod ends;
+mod export;
 mod facts;
 mod feed;
 mod findings;
 mod maps;
 mod model;
 mod naive;
+mod national;
+mod oracle;
+mod questions;
 mod readme;
 mod reform;
 mod restart;
@@ -19,3 +24,4 @@ mod support;
 mod surface;
 mod tidy;
 mod transfer;
+mod trust;

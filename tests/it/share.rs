@@ -18,7 +18,7 @@ use tonic::Code;
 
 use crate::{
     feed::entries,
-    naive::{Question, World, above},
+    naive::{Question, Time, World, above},
     support::{indicator, observation, unit},
 };
 
@@ -27,7 +27,7 @@ const WORLDS: usize = 15;
 const QUESTIONS_A_WORLD: usize = 45;
 
 /// A number from the environment, for longer runs and for replaying one.
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
@@ -44,27 +44,13 @@ async fn every_share_equals_the_naive_fold_of_the_log() {
     for world in 0..worlds {
         let mut place = Place::new(&mut random, world);
         let revision = fill(&pair, &mut random, &mut place, &mut tally).await;
-        let flag = place.flag.clone();
         let entries = entries(&pair).await;
         let naive = World::of(&entries);
         let mut queries = pair.queries();
         for _ in 0..QUESTIONS_A_WORLD {
             let question = question(&mut random, &place);
-            let request = GetShareRequest {
-                indicator: flag.clone(),
-                units: Some(UnitSelector {
-                    under: question.under.clone(),
-                    level: question.level.map_or(0, Into::into),
-                    ids: question.ids.clone(),
-                }),
-                group_by: question.group_by.map_or_else(String::new, |level| level.as_str_name().to_owned()),
-                on: question.day.clone(),
-                boundaries_on: question.boundaries_on.clone(),
-                last_known: question.last_known,
-                published_until: question.published_until.clone(),
-                at_least_revision: Some(revision),
-                ..Default::default()
-            };
+            let request =
+                GetShareRequest { at_least_revision: Some(revision), ..crate::oracle::requests::share(&question) };
             let answer = loop {
                 match queries.get_share(request.clone()).await {
                     Ok(answer) => break answer.into_inner(),
@@ -73,7 +59,11 @@ async fn every_share_equals_the_naive_fold_of_the_log() {
                     Err(status) => panic!("{status}: {request:?}"),
                 }
             };
-            assert_eq!(answer.shares, naive.share(&question), "world {world}: {question:?}");
+            assert_eq!(
+                Ok(&answer.shares),
+                naive.share(&question).as_ref().map(|answer| &answer.rows),
+                "world {world}: {question:?}"
+            );
             tally.see(&answer.shares);
 
             // As it was known then: the same question to the entries up to the last end of a change.
@@ -85,7 +75,11 @@ async fn every_share_equals_the_naive_fold_of_the_log() {
                 Ok(answer) => {
                     let answer = answer.into_inner();
                     assert_eq!(answer.meta.unwrap().revision, i64::try_from(ended).unwrap());
-                    assert_eq!(answer.shares, past.share(&question), "world {world} at {then}: {question:?}");
+                    assert_eq!(
+                        Ok(&answer.shares),
+                        past.share(&question).as_ref().map(|answer| &answer.rows),
+                        "world {world} at {then}: {question:?}"
+                    );
                 }
                 // Then the indicator or a unit was not there yet.
                 Err(status) => {
@@ -135,27 +129,27 @@ impl Tally {
 }
 
 /// Days on which something happens.
-const DAYS: [&str; 6] = ["2011-01-01", "2012-06-15", "2013-12-31", "2014-03-01", "2015-07-01", "2016-01-01"];
-const KINDS: [&str; 3] = ["", "Xã", "Phường"];
-const LEVELS: [Level; 3] = [Level::Province, Level::District, Level::Commune];
+pub const DAYS: [&str; 6] = ["2011-01-01", "2012-06-15", "2013-12-31", "2014-03-01", "2015-07-01", "2016-01-01"];
+pub const KINDS: [&str; 3] = ["", "Xã", "Phường"];
+pub const LEVELS: [Level; 3] = [Level::Province, Level::District, Level::Commune];
 
 /// A province of its own with everything below it, and a flag.
-struct Place {
-    province: String,
+pub struct Place {
+    pub province: String,
     flag: String,
     /// Every unit that was ever asked for.
-    ids: Vec<String>,
+    pub ids: Vec<String>,
     /// Units that were spoken of as a group.
-    groups: Vec<Vec<String>>,
+    pub groups: Vec<Vec<String>>,
     /// Events as they were asked for last.
-    events: Vec<UnitEvent>,
+    pub events: Vec<UnitEvent>,
     /// Units to register first.
-    units: Vec<Unit>,
+    pub units: Vec<Unit>,
 }
 
 impl Place {
     /// Districts and communes; some communes stand directly below the province, some units begin late, some end.
-    fn new(random: &mut StdRng, world: usize) -> Self {
+    pub fn new(random: &mut StdRng, world: usize) -> Self {
         let province = format!("w{world}");
         let mut units = vec![unit(&province, Level::Province, "vn")];
         for district in 0..random.random_range(1..4) {
@@ -178,18 +172,19 @@ impl Place {
         }
         for unit in &mut units {
             unit.kind = (*KINDS.choose(random).unwrap()).to_owned();
+            unit.attributes = terrain(random).into_iter().filter(|(_, terrain)| !terrain.is_empty()).collect();
         }
         let ids = units.iter().map(|unit| unit.id.clone()).collect();
         let flag = format!("flag_{world}");
         Self { province, flag, ids, groups: Vec::new(), events: Vec::new(), units }
     }
 
-    fn any_id(&self, random: &mut StdRng) -> String {
+    pub fn any_id(&self, random: &mut StdRng) -> String {
         self.ids.choose(random).unwrap().clone()
     }
 
     /// Some units that are spoken of together: those below one of them on a day, or any.
-    fn group(&mut self, random: &mut StdRng, naive: &World) -> Vec<String> {
+    pub fn group(&mut self, random: &mut StdRng, naive: &World) -> Vec<String> {
         let living = naive.living(DAYS.choose(random).unwrap());
         let under = self.any_id(random);
         let mut group: Vec<String> = match random.random_range(0..3) {
@@ -206,7 +201,7 @@ impl Place {
     }
 
     /// Something that happens to a unit, with what has to go with it.
-    fn happens(&mut self, random: &mut StdRng, naive: &World) -> RecordUnitEventsRequest {
+    pub fn happens(&mut self, random: &mut StdRng, naive: &World) -> RecordUnitEventsRequest {
         if random.random_bool(0.3)
             && let Some(event) = self.events.choose(random)
         {
@@ -241,6 +236,7 @@ impl Place {
         let named = |random: &mut StdRng| Change {
             name: format!("Name {}", random.random_range(0..9)),
             kind: (*KINDS.choose(random).unwrap()).to_owned(),
+            attributes: terrain(random),
             ..Default::default()
         };
         let mut units = Vec::new();
@@ -307,8 +303,13 @@ impl Place {
         RecordUnitEventsRequest { events, units, ..Default::default() }
     }
 
-    /// The definition of the flag: for which units the question arises.
+    /// The definition of the flag.
     fn definition(&self, random: &mut StdRng, version: i32) -> Indicator {
+        self.for_some(random, version, indicator(&self.flag, ValueKind::Flag))
+    }
+
+    /// The same indicator with the units for which the question arises.
+    pub fn for_some(&self, random: &mut StdRng, version: i32, indicator: Indicator) -> Indicator {
         let levels = [&[][..], &[], &[Level::Commune], &[Level::Commune, Level::District]];
         let exceptions = (0..random.random_range(0..3)).map(|_| Exception {
             under: self.any_id(random),
@@ -324,12 +325,18 @@ impl Place {
             valid_from: if version > 1 { (*DAYS.choose(random).unwrap()).to_owned() } else { String::new() },
             levels: levels.choose(random).unwrap().iter().map(|level| (*level).into()).collect(),
             not_applicable,
-            ..indicator(&self.flag, ValueKind::Flag)
+            ..indicator
         }
     }
 }
 
-fn at_times(random: &mut StdRng, probability: f64, text: &str) -> String {
+/// An attribute; empty: it is not there, or is taken away.
+fn terrain(random: &mut StdRng) -> BTreeMap<String, String> {
+    let terrain = *["mountain", "plain", ""].choose(random).unwrap();
+    [("terrain".to_owned(), terrain.to_owned())].into()
+}
+
+pub fn at_times(random: &mut StdRng, probability: f64, text: &str) -> String {
     if random.random_bool(probability) { text.to_owned() } else { String::new() }
 }
 
@@ -500,19 +507,21 @@ fn question(random: &mut StdRng, place: &Place) -> Question {
         "2016-12-31",
         "2024-01-01",
     ];
-    let mut ids: Vec<String> = Vec::new();
-    let mut under = place.any_id(random);
-    let mut level = random.random_bool(0.6).then(|| *LEVELS.choose(random).unwrap());
+    let mut units = UnitSelector { under: place.any_id(random), ..Default::default() };
+    if random.random_bool(0.6) {
+        units.level = (*LEVELS.choose(random).unwrap()).into();
+    }
     if random.random_bool(0.35) {
         let group = place.groups.choose(random).filter(|_| random.random_bool(0.6));
-        ids = group.cloned().unwrap_or_else(|| place.ids.choose_multiple(random, 4).cloned().collect());
+        let mut ids: Vec<String> =
+            group.cloned().unwrap_or_else(|| place.ids.choose_multiple(random, 4).cloned().collect());
         ids.sort();
-        (under, level) = (String::new(), None);
+        units = UnitSelector { ids, ..Default::default() };
     }
     let day = (*days.choose(random).unwrap()).to_owned();
     let another = (*days.choose(random).unwrap()).to_owned();
     Question {
-        boundaries_on: if random.random_bool(0.4) { another } else { day.clone() },
+        boundaries_on: if random.random_bool(0.4) { another } else { String::new() },
         last_known: random.random_bool(0.3),
         published_until: if random.random_bool(0.3) {
             (*days.choose(random).unwrap()).to_owned()
@@ -520,10 +529,13 @@ fn question(random: &mut StdRng, place: &Place) -> Question {
             String::new()
         },
         indicator: place.flag.clone(),
-        under,
-        level,
-        ids,
-        group_by: random.random_bool(0.4).then(|| *LEVELS.choose(random).unwrap()),
-        day,
+        units,
+        group_by: if random.random_bool(0.4) {
+            LEVELS.choose(random).unwrap().as_str_name().to_owned()
+        } else {
+            String::new()
+        },
+        time: Time::On(day),
+        ..Default::default()
     }
 }

@@ -35,7 +35,13 @@ pub fn duties(
     rows_max: usize,
 ) -> Result<(Vec<DutyRow>, Date), Fault> {
     let registry = known.registry();
-    let not_found = || Fault::new(Reason::FormNotFound, format!("form {} is not defined", query.form));
+    let not_found = || {
+        Fault::at(
+            "form",
+            Reason::FormNotFound,
+            format!("{} is not defined; ListForms lists those that are", query.form),
+        )
+    };
     let versions = registry.form(&query.form).ok_or_else(not_found)?;
     let newest = versions.newest().ok_or_else(not_found)?;
     let today = query.as_of.unwrap_or_else(|| newest.day_of(now));

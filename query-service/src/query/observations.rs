@@ -4,11 +4,11 @@ use rust_decimal::{Decimal, RoundingStrategy};
 use shared::model::{
     fault::{Fault, Reason},
     ids::{IndicatorId, UnitId},
-    query::{ObservationRow, ObservationsQuery, Reading, TimeFilter},
+    query::{ObservationRow, ObservationsQuery, Reading, TimeFilter, combine, reverse},
     report::{ChangeUnit, Qualifier, Value},
 };
 
-use super::{select, share::precedence};
+use super::{cell::precedence, select};
 use crate::index::{Known, Statement};
 
 /// At most `rows_max` rows after the row with the key `after`, in the order of unit,
@@ -24,7 +24,7 @@ pub fn observations(
 ) -> Result<Vec<ObservationRow>, Fault> {
     let registry = known.registry();
     if let Some(id) = query.indicator.as_ref().filter(|id| registry.indicator(id).is_none()) {
-        return Err(Fault::new(Reason::IndicatorNotFound, format!("indicator {id} is not defined")));
+        return Err(Fault::at("indicator", Reason::IndicatorNotFound, format!("indicator {id} is not defined")));
     }
     let mut units = select::ever(registry, &query.units)?;
     units.sort();
@@ -40,6 +40,10 @@ pub fn observations(
         let mut about: Vec<(String, &Statement)> = about
             .filter(|statement| is_of_time(statement, query.time))
             .filter(|statement| query.organ.is_none_or(|organ| statement.report().organ == organ))
+            .filter(|statement| {
+                let published_on = statement.report().source.published_on;
+                query.published_until.is_none_or(|until| published_on.is_some_and(|published_on| published_on <= until))
+            })
             .map(|statement| (key(unit, statement), statement))
             .filter(|(key, _)| key.as_str() > after)
             .collect();
@@ -131,28 +135,5 @@ fn baseline(value: Decimal, change: Decimal, read_as: ChangeUnit) -> Option<Deci
         ChangeUnit::TimesMore => part(change.checked_add(Decimal::ONE)),
         // Over how many years is not said.
         ChangeUnit::PercentPerYear => None,
-    }
-}
-
-/// How a bound reads from the other side.
-fn reverse(qualifier: Qualifier) -> Qualifier {
-    match qualifier {
-        Qualifier::MoreThan => Qualifier::LessThan,
-        Qualifier::AtLeast => Qualifier::AtMost,
-        Qualifier::LessThan => Qualifier::MoreThan,
-        Qualifier::AtMost => Qualifier::AtLeast,
-        Qualifier::Exact | Qualifier::About => qualifier,
-    }
-}
-
-/// How two bounds bound what follows from both; none where they pull in two directions.
-fn combine(a: Qualifier, b: Qualifier) -> Option<Qualifier> {
-    use Qualifier::{About, AtLeast, AtMost, Exact, LessThan, MoreThan};
-    match (a, b) {
-        (Exact, other) | (other, Exact) => Some(other),
-        (a, b) if a == b => Some(a),
-        (MoreThan, AtLeast) | (AtLeast, MoreThan) => Some(MoreThan),
-        (LessThan, AtMost) | (AtMost, LessThan) => Some(LessThan),
-        (About | MoreThan | AtLeast | LessThan | AtMost, _) => None,
     }
 }

@@ -13,25 +13,76 @@ use shared::{
     registry::{Registry, UnitRecord},
 };
 
+/// A unit that is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member<'a> {
+    /// As it was on the day counted.
+    pub(super) unit: &'a Unit,
+    /// Every condition holds for it; else it is not known whether they do.
+    pub(super) is_certain: bool,
+}
+
 /// Units of one row.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
     /// Whose row it is.
     pub(super) row: RowUnit,
     /// Its units, in the order of their ids.
-    pub(super) units: Vec<&'a Unit>,
+    pub(super) members: Vec<Member<'a>>,
 }
 
-/// The unit with that id.
+impl<'a> Group<'a> {
+    /// The units that belong to it for certain.
+    pub(super) fn certain(&self) -> impl Iterator<Item = &'a Unit> {
+        self.members.iter().filter(|member| member.is_certain).map(|member| member.unit)
+    }
+
+    /// What orders it among others, and names it.
+    pub(super) fn key(&self) -> RowKey {
+        RowKey::of(&self.row)
+    }
+}
+
+/// What orders rows: by id or value, then what lies in several groups, then what has none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RowKey {
+    class: u8,
+    /// The unit's id or the value; the word for the last two.
+    pub(super) name: String,
+}
+
+impl RowKey {
+    /// The key of a row.
+    pub(super) fn of(row: &RowUnit) -> Self {
+        let (class, name) = match row {
+            RowUnit::Several => (0, ""),
+            RowUnit::Unit { id, .. } => (0, id.as_str()),
+            RowUnit::Attribute(value) => (0, value.as_str()),
+            RowUnit::Unassignable => (1, UnitId::UNASSIGNABLE),
+            RowUnit::None => (2, UnitId::NONE),
+        };
+        Self { class, name: name.to_owned() }
+    }
+
+    /// As the token of a page holds it.
+    pub(super) fn token(&self) -> String {
+        format!("{}{}", self.class, self.name)
+    }
+}
+
+/// The unit with that id, which a field names.
 ///
 /// # Errors
 /// `UnitNotFound`.
-pub fn unit_named<'a>(registry: &'a Registry, id: &UnitId) -> Result<&'a Unit, Fault> {
-    registry.unit(id).ok_or_else(|| Fault::new(Reason::UnitNotFound, format!("unit {id} is not registered")))
+pub fn unit_named<'a>(registry: &'a Registry, path: &str, id: &UnitId) -> Result<&'a Unit, Fault> {
+    registry.unit(id).ok_or_else(|| {
+        let message = format!("unit {id} is not registered; FindUnits finds it by its name");
+        Fault::at(path, Reason::UnitNotFound, message)
+    })
 }
 
-/// The units that are alive on that day, in their groups: in the order of the groups' ids or values, then those that lie in
-/// several, then those without one. Without `group_by` there is one group, even if it is empty.
+/// Units in their groups: in the order of the groups' ids or values, then those that lie in several, then those without
+/// one. Without `group_by` there is one group, even if it is empty.
 ///
 /// The units stay those of the day; `boundaries_on` says on whose map they are grouped.
 ///
@@ -40,57 +91,106 @@ pub fn unit_named<'a>(registry: &'a Registry, id: &UnitId) -> Result<&'a Unit, F
 pub(super) fn groups<'a>(
     registry: &'a Registry,
     selector: &UnitSelector,
+    mut members: Vec<Member<'a>>,
     group_by: Option<&GroupBy>,
     day: Date,
     boundaries_on: Date,
 ) -> Result<Vec<Group<'a>>, Fault> {
-    let mut units = select(registry, selector, day)?;
-    units.sort_by(|a, b| a.id.cmp(&b.id));
+    members.sort_by(|a, b| a.unit.id.cmp(&b.unit.id));
     let Some(group_by) = group_by else {
-        return Ok(vec![Group { row: whole_row(registry, selector, day)?, units }]);
+        return Ok(vec![Group { row: whole_row(registry, selector, day)?, members }]);
     };
-    let mut groups: BTreeMap<Place<'a>, Vec<&'a Unit>> = BTreeMap::new();
-    for unit in units {
-        groups.entry(place(registry, unit, group_by, day, boundaries_on)).or_default().push(unit);
+    let mut groups: BTreeMap<Place<'a>, Vec<Member<'a>>> = BTreeMap::new();
+    for member in members {
+        groups.entry(place(registry, member.unit, group_by, day, boundaries_on)).or_default().push(member);
     }
-    let row = |place: &Place<'a>| match *place {
-        Place::Unit(id) => registry.unit_on(id, boundaries_on).map_or(RowUnit::None, row_of),
+    let row = |place: &Place<'a>| row_of_place(registry, *place, group_by, day, boundaries_on);
+    Ok(groups.into_iter().map(|(place, members)| Group { row: row(&place), members }).collect())
+}
+
+/// The row in which a unit of one day is counted on the map of another.
+pub(super) fn row_of_unit(
+    registry: &Registry,
+    unit: &Unit,
+    group_by: &GroupBy,
+    day: Date,
+    boundaries_on: Date,
+) -> RowUnit {
+    let place = place(registry, unit, group_by, day, boundaries_on);
+    row_of_place(registry, place, group_by, day, boundaries_on)
+}
+
+fn row_of_place(registry: &Registry, place: Place<'_>, group_by: &GroupBy, day: Date, boundaries_on: Date) -> RowUnit {
+    match place {
+        Place::Unit(id) => match group_by {
+            // A unit is called as on the day counted, on which it lives.
+            GroupBy::Unit => registry.unit_on(id, day).map_or(RowUnit::None, row_of),
+            _ => registry.unit_on(id, boundaries_on).map_or(RowUnit::None, row_of),
+        },
         Place::Value(value) => RowUnit::Attribute(value.to_owned()),
         Place::Unassignable => RowUnit::Unassignable,
         Place::Nowhere => RowUnit::None,
-    };
-    Ok(groups.into_iter().map(|(place, units)| Group { row: row(&place), units }).collect())
+    }
 }
 
 /// Where a unit is counted, in the order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place<'a> {
+pub(super) enum Place<'a> {
+    /// In the row of that unit.
     Unit(&'a UnitId),
+    /// In the row of that value.
     Value(&'a str),
+    /// In several.
     Unassignable,
+    /// In none.
     Nowhere,
+}
+
+impl<'a> Place<'a> {
+    /// The unit or the value of the row; none for the rows of those without one.
+    pub(super) fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Unit(unit) => Some(unit.as_str()),
+            Self::Value(value) => Some(value),
+            Self::Unassignable | Self::Nowhere => None,
+        }
+    }
 }
 
 /// Where a unit of one day is counted on the map of another: in the one group in which all of it lies.
 fn place<'a>(registry: &'a Registry, unit: &'a Unit, group_by: &GroupBy, day: Date, boundaries_on: Date) -> Place<'a> {
-    let on_the_map = |unit: &UnitId| match group_by {
-        GroupBy::Level(level) => {
-            registry.at_level_on(unit, *level, boundaries_on).map_or(Place::Nowhere, |above| Place::Unit(&above.id))
-        }
-        GroupBy::Attribute(key) => {
-            let unit = registry.unit_on(unit, boundaries_on);
-            unit.and_then(|unit| unit.attributes.get(key)).map_or(Place::Nowhere, |value| Place::Value(value))
-        }
-    };
-    if day == boundaries_on {
-        return on_the_map(&unit.id);
-    }
-    let counterparts = registry.counterparts_on(&unit.id, day, boundaries_on, false);
-    let places: BTreeSet<Place<'a>> = counterparts.into_iter().map(on_the_map).collect();
+    let places = places(registry, unit, group_by, day, boundaries_on);
     match places.first() {
         Some(place) if places.len() == 1 => *place,
         _ => Place::Unassignable,
     }
+}
+
+/// Every group in which a part of a unit of one day lies on the map of another; none if nobody knows.
+pub(super) fn places<'a>(
+    registry: &'a Registry,
+    unit: &'a Unit,
+    group_by: &GroupBy,
+    day: Date,
+    boundaries_on: Date,
+) -> BTreeSet<Place<'a>> {
+    let valued = |value: &'a str| if value.is_empty() { Place::Nowhere } else { Place::Value(value) };
+    let on_the_map = |unit: &'a UnitId| match group_by {
+        GroupBy::Unit => Place::Unit(unit),
+        GroupBy::Level(level) => {
+            registry.at_level_on(unit, *level, boundaries_on).map_or(Place::Nowhere, |above| Place::Unit(&above.id))
+        }
+        GroupBy::Kind => registry.unit_on(unit, boundaries_on).map_or(Place::Nowhere, |unit| valued(&unit.kind)),
+        GroupBy::Attribute(key) => {
+            let unit = registry.unit_on(unit, boundaries_on);
+            unit.and_then(|unit| unit.attributes.get(key)).map_or(Place::Nowhere, |value| valued(value))
+        }
+    };
+    if day == boundaries_on || *group_by == GroupBy::Unit {
+        return [on_the_map(&unit.id)].into();
+    }
+    let counterparts = registry.counterparts_on(&unit.id, day, boundaries_on, false);
+    counterparts.into_iter().map(on_the_map).collect()
 }
 
 /// The units of a selector, whenever they live.
@@ -100,7 +200,7 @@ fn place<'a>(registry: &'a Registry, unit: &'a Unit, group_by: &GroupBy, day: Da
 pub(super) fn ever<'a>(registry: &'a Registry, selector: &UnitSelector) -> Result<Vec<&'a UnitId>, Fault> {
     match selector {
         UnitSelector::Under { unit, level } => {
-            unit_named(registry, unit)?;
+            unit_named(registry, "units.under", unit)?;
             let had_level = |record: &&UnitRecord| level.is_none_or(|level| record.levels().any(|had| had == level));
             let subtree = registry.subtree_ever(unit).into_iter().filter(had_level);
             Ok(subtree.map(|record| &record.registration.id).collect())
@@ -119,7 +219,7 @@ pub(super) fn ever<'a>(registry: &'a Registry, selector: &UnitSelector) -> Resul
 pub(super) fn select<'a>(registry: &'a Registry, selector: &UnitSelector, day: Date) -> Result<Vec<&'a Unit>, Fault> {
     match selector {
         UnitSelector::Under { unit, level } => {
-            unit_named(registry, unit)?;
+            unit_named(registry, "units.under", unit)?;
             let subtree = registry.subtree_on(unit, day);
             Ok(subtree.filter(|unit| level.is_none_or(|level| unit.level == level)).collect())
         }
@@ -139,15 +239,15 @@ fn check_known(registry: &Registry, ids: &[UnitId]) -> Result<(), Fault> {
 }
 
 /// The row of a selector: the unit that it names, as it was called on that day or, if it did not live then, last.
-fn whole_row(registry: &Registry, selector: &UnitSelector, day: Date) -> Result<RowUnit, Fault> {
-    let named = |unit: &UnitId| {
-        let newest = unit_named(registry, unit)?;
+pub(super) fn whole_row(registry: &Registry, selector: &UnitSelector, day: Date) -> Result<RowUnit, Fault> {
+    let named = |path: &str, unit: &UnitId| {
+        let newest = unit_named(registry, path, unit)?;
         Ok(row_of(registry.unit_on(unit, day).unwrap_or(newest)))
     };
     match selector {
-        UnitSelector::Under { unit, .. } => named(unit),
+        UnitSelector::Under { unit, .. } => named("units.under", unit),
         UnitSelector::Ids(ids) => match ids.as_slice() {
-            [unit] => named(unit),
+            [unit] => named("units.ids", unit),
             _ => Ok(RowUnit::Several),
         },
     }

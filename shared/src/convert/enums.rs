@@ -1,8 +1,8 @@
 //! Enums on both sides of the door. The zero value of proto stands for "not said" and has no domain value.
 
 use proto::v1::{
-    duty, finding, form, indicator, list_hierarchy_request, list_succession_request, list_succession_response,
-    observation, term, unit, unit_event,
+    contribution, duty, figure, finding, form, indicator, list_hierarchy_request, list_succession_request,
+    list_succession_response, observation, rank_request, series, term, unit, unit_event,
 };
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         finding::{FindingReason, Hypothesis, Severity},
         form::{DutyState, Frequency, Weekend},
         indicator::{RollUp, Temporality, ValueKind},
+        query::{Caveat, EmptyReason, Measure, Order, RankCriterion, Step, Verdict},
         report::{Basis, ChangeUnit, Direction, Missing, Qualifier, Scale, Scope},
         term::DatesBasis,
         unit::{Level, Organ},
@@ -88,6 +89,56 @@ wire!(HierarchyDirection, list_hierarchy_request::Direction, [Ancestors, Descend
 wire!(Frequency, form::Frequency, [Monthly, Quarterly, HalfYearly, Yearly, PerTerm]);
 wire!(Weekend, form::Weekend, [NextWorkingDay, PreviousWorkingDay]);
 wire!(DutyState, duty::State, [Expected, NotYetDue, OnTime, Late, Missing, Waived]);
+
+wire!(Step, series::Step, [Day, Month, Quarter, HalfYear, Year]);
+wire!(Measure, figure::Measure, [Sum, Count, Min, Max, Mean, Median, Ratio, Last, Value]);
+wire!(
+    EmptyReason,
+    figure::EmptyReason,
+    [
+        NoUnits,
+        AllNotApplicable,
+        Withheld,
+        Undated,
+        OtherPeriods,
+        OtherScopes,
+        NothingReported,
+        CurrenciesDiffer,
+        NoSingleNumber,
+        DenominatorZero
+    ]
+);
+wire!(
+    Caveat,
+    figure::Caveat,
+    [Incomplete, NotActual, BasisMixed, DefinitionsMixed, Tiled, CarriedForward, UnitsChanged, Contested]
+);
+wire!(Order, rank_request::Order, [Descending, Ascending]);
+wire!(RankCriterion, rank_request::Criterion, [Result, Coverage]);
+wire!(
+    Verdict,
+    contribution::Verdict,
+    [
+        Counts,
+        CountsAsTile,
+        CountsCarried,
+        Outranked,
+        Contested,
+        Superseded,
+        Withdrawn,
+        PublishedLater,
+        Undated,
+        OtherPeriod,
+        OtherScope,
+        OtherClass,
+        NotApplicable,
+        OffTheMap,
+        Filtered,
+        Undetermined,
+        Silent,
+        Missing
+    ]
+);
 
 wire!(Severity, finding::Severity, [Info, Warning]);
 wire!(

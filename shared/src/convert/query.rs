@@ -1,50 +1,43 @@
 //! QueryService through the door.
 
+mod answers;
+mod filters;
+mod questions;
+mod times;
+
 use jiff::Timestamp;
 use proto::v1;
 
+pub use self::{
+    answers::{
+        aggregated, availability, availability_row, comparison, comparisons, completeness, completeness_row,
+        contribution, distribution, distributions, figure, place, ranking, series, series_answer, share as share_row,
+        shares, write_measure,
+    },
+    questions::{
+        AnswerPage, aggregate, available, by_class, compare, completeness as completeness_question, rank,
+        series as series_question, share,
+    },
+};
+
 use super::{Door, digest, enums, enums::Wire, finding, optional_text, registry, report, timestamp, unit};
 use crate::{
-    limits::{ID_CHARS_MAX, NAME_CHARS_MAX, SELECTOR_IDS_MAX},
+    limits::{NAME_CHARS_MAX, SELECTOR_IDS_MAX},
     model::{
         command::{NameQuery, UnitQuery},
-        fault::{Fault, Reason, quote},
-        ids::UnitId,
+        fault::{Fault, Reason},
+        ids::{IndicatorId, UnitId},
         log::Revision,
         period::WrittenPeriod,
         query::{
-            Claim, DutiesQuery, DutyRow, ExpectedBasis, GroupBy, KnownAt, Meta, ObservationRow, ObservationsQuery,
-            PublishedShare, Reading, RowUnit, SEMANTICS_VERSION, ShareQuery, ShareRow, TimeFilter, UnitSelector,
+            DutiesQuery, DutyRow, KnownAt, Meta, ObservationRow, ObservationsQuery, Reading, SEMANTICS_VERSION,
+            TimeFilter, UnitSelector,
         },
         unit::Unit,
     },
     page::PageRequest,
     registry::UnitState,
 };
-
-/// GetShare: the question, and the revision that the answer must know.
-///
-/// # Errors
-/// Every fault of form.
-pub fn share(request: &v1::GetShareRequest) -> Result<(ShareQuery, Option<Revision>), Fault> {
-    let mut door = Door::default();
-    let indicator = door.indicator_id("indicator", &request.indicator);
-    let units = read_selector(&mut door, request.units.as_ref());
-    let group_by = read_group(&mut door, &request.group_by);
-    let day = read_day(&mut door, &request.on, &request.period);
-    let boundaries_on = door.day("boundaries_on", &request.boundaries_on);
-    let published_until = door.day("published_until", &request.published_until);
-    let known_at = read_known_at(&mut door, request.known_at.as_ref());
-    let at_least = read_at_least(&mut door, request.at_least_revision);
-    let last_known = request.last_known;
-    let query = || {
-        let (indicator, units, day, known_at) = (indicator?, units?, day?, known_at?);
-        let boundaries_on = boundaries_on.unwrap_or(day);
-        Some(ShareQuery { indicator, units, group_by, day, boundaries_on, last_known, known_at, published_until })
-    };
-    let query = query();
-    door.finish(query.map(|query| (query, at_least)))
-}
 
 /// GetUnit: the unit, and the revision that the answer must know.
 ///
@@ -107,7 +100,11 @@ pub fn observations(
     let page = PageRequest { rows, token: request.page_token.clone(), query: digest("ListObservations", [rest]) };
     let organ = door.optional_enum("organ", request.organ);
     let known_at = read_known_at(&mut door, request.known_at.as_ref());
-    let query = || Some(ObservationsQuery { indicator, units: units?, time: time?, organ, known_at: known_at? });
+    let published_until = door.day("published_until", &request.published_until);
+    let query = || {
+        let (units, time, known_at) = (units?, time?, known_at?);
+        Some(ObservationsQuery { indicator, units, time, organ, published_until, known_at })
+    };
     let query = query();
     door.finish(query.map(|query| (query, page, at_least)))
 }
@@ -121,20 +118,7 @@ pub fn duties(request: &v1::ListDutiesRequest) -> Result<(DutiesQuery, PageReque
     let form = door.required("form", &request.form, Reason::InvalidId);
     let selects = request.units.is_some();
     let units = if selects { read_selector(&mut door, request.units.as_ref()) } else { None };
-    let days = match door.required("period", &request.period, Reason::InvalidPeriod) {
-        Some(WrittenPeriod::Days(days)) => match (days.span().first_day, days.span().last_day) {
-            (Some(first_day), Some(last_day)) => Some((first_day, last_day)),
-            _ => {
-                door.add("period", Reason::InvalidPeriod, "needs both ends; duties whose periods end in it are listed");
-                None
-            }
-        },
-        Some(WrittenPeriod::Term(_)) => {
-            door.add("period", Reason::InvalidPeriod, "a term's days differ from unit to unit; name days");
-            None
-        }
-        None => None,
-    };
+    let days = read_closed_period(&mut door, &request.period);
     let as_of = door.day("as_of", &request.as_of);
     let known_at = read_known_at(&mut door, request.known_at.as_ref());
     let rows = door.page_size(request.page_size);
@@ -148,6 +132,37 @@ pub fn duties(request: &v1::ListDutiesRequest) -> Result<(DutiesQuery, PageReque
     };
     let query = query();
     door.finish(query.map(|query| (query, page, at_least)))
+}
+
+/// The first and the last day of a period in which duties are looked for.
+fn read_closed_period(door: &mut Door, period: &str) -> Option<(jiff::civil::Date, jiff::civil::Date)> {
+    match door.required("period", period, Reason::InvalidPeriod)? {
+        WrittenPeriod::Days(days) => {
+            let days = days.span().first_day.zip(days.span().last_day);
+            if days.is_none() {
+                door.add(
+                    "period",
+                    Reason::InvalidPeriod,
+                    "needs both ends; duties whose periods end in it are looked at",
+                );
+            }
+            days
+        }
+        WrittenPeriod::Term(_) => {
+            door.add("period", Reason::InvalidPeriod, "a term's days differ from unit to unit; name days");
+            None
+        }
+    }
+}
+
+/// The revision that an answer must know, where nothing else is read.
+///
+/// # Errors
+/// A negative number.
+pub fn at_least_revision(number: Option<i64>) -> Result<Option<Revision>, Fault> {
+    let mut door = Door::default();
+    let at_least = read_at_least(&mut door, number);
+    door.finish(Some(at_least))
 }
 
 fn read_at_least(door: &mut Door, number: Option<i64>) -> Option<Revision> {
@@ -208,60 +223,6 @@ fn read_selector(door: &mut Door, selector: Option<&v1::UnitSelector>) -> Option
             None
         }
     }
-}
-
-fn read_group(door: &mut Door, group_by: &str) -> Option<GroupBy> {
-    if group_by.is_empty() {
-        return None;
-    }
-    // Names of levels have capital letters, keys of attributes have none.
-    let is_key = group_by.len() <= ID_CHARS_MAX && group_by.bytes().all(unit::is_attribute_char);
-    let group = enums::level_named(group_by).map(GroupBy::Level);
-    let group = group.or_else(|| is_key.then(|| GroupBy::Attribute(group_by.to_owned())));
-    if group.is_none() {
-        let message = format!(
-            "{} is no level and no key of an attribute; group by one of {}, by an attribute such as terrain, or leave it out",
-            quote(group_by),
-            enums::level_names()
-        );
-        door.add("group_by", Reason::UnknownGroup, message);
-    }
-    group
-}
-
-/// The day counted: `on`, or the last day of `period`.
-fn read_day(door: &mut Door, on: &str, period: &str) -> Option<jiff::civil::Date> {
-    match (on, period) {
-        ("", "") => {
-            door.missing("on", "says which day is counted, such as 2017-08-17; or give a period");
-            None
-        }
-        (on, "") => door.day("on", on),
-        ("", period) => match door.required("period", period, Reason::InvalidPeriod)? {
-            WrittenPeriod::Days(days) if days.span().last_day.is_some() => days.span().last_day,
-            WrittenPeriod::Days(_) => {
-                door.add("period", Reason::InvalidPeriod, "needs a last day, for that is the day counted");
-                None
-            }
-            WrittenPeriod::Term(_) => {
-                door.add(
-                    "period",
-                    Reason::InvalidPeriod,
-                    "a term's days differ from unit to unit; name the day with on",
-                );
-                None
-            }
-        },
-        (_, _) => {
-            door.add("period", Reason::ConflictingFields, "give on or period, not both");
-            None
-        }
-    }
-}
-
-/// The answer of GetShare.
-pub fn shares(rows: &[ShareRow], meta: &Meta) -> v1::GetShareResponse {
-    v1::GetShareResponse { shares: rows.iter().map(write_row).collect(), meta: Some(write_meta(meta)) }
 }
 
 /// The answer of GetUnit.
@@ -349,66 +310,19 @@ pub fn observations_answer(
     v1::ListObservationsResponse { observations, next_page_token, meta: Some(write_meta(meta)) }
 }
 
-fn write_row(row: &ShareRow) -> v1::Share {
-    let nothing = String::new;
-    let (unit, name, attribute_value) = match &row.unit {
-        RowUnit::Unit { id, name } => (id.to_string(), name.clone(), nothing()),
-        RowUnit::Several => (nothing(), nothing(), nothing()),
-        RowUnit::Attribute(value) => (nothing(), nothing(), value.clone()),
-        RowUnit::Unassignable => (UnitId::UNASSIGNABLE.to_owned(), nothing(), nothing()),
-        RowUnit::None => (UnitId::NONE.to_owned(), nothing(), nothing()),
-    };
-    let counts = &row.counts;
-    let count = |count: u32| Some(i32::try_from(count).unwrap_or(i32::MAX));
-    let expected_basis = match row.expected_basis {
-        ExpectedBasis::Registered => v1::share::ExpectedBasis::Registered,
-        ExpectedBasis::Assumed => v1::share::ExpectedBasis::Assumed,
-    };
-    v1::Share {
-        unit,
-        name,
-        share: counts.share().map(|share| share.to_string()),
-        lower: counts.lower().map(|share| share.to_string()),
-        upper: counts.upper().map(|share| share.to_string()),
-        yes: count(counts.yes),
-        no: count(counts.no),
-        not_reported: count(counts.not_reported),
-        withheld: count(counts.withheld),
-        not_applicable: count(counts.not_applicable),
-        expected: count(counts.expected()),
-        expected_basis: expected_basis.into(),
-        published: row.published.iter().map(write_published).collect(),
-        contested: count(row.contested),
-        findings: count(row.findings),
-        attribute_value,
-        carried: row.carried.and_then(count),
-        undated: row.undated.and_then(count),
-    }
-}
-
-fn write_published(published: &PublishedShare) -> v1::share::Published {
-    let (percent, ratio) = match &published.claim {
-        Claim::Percent(percent) => (percent.to_string(), None),
-        Claim::Ratio(ratio) => (String::new(), Some(report::write_ratio(*ratio))),
-    };
-    v1::share::Published {
-        percent,
-        ratio,
-        qualifier: enums::unless_default(published.qualifier),
-        basis: enums::unless_default(published.basis),
-        unit: published.unit.to_string(),
-        report: published.report.to_string(),
-        period: published.period.clone(),
-        published_on: optional_text(published.published_on),
-    }
-}
-
-fn write_meta(meta: &Meta) -> v1::Meta {
+/// What an answer rests on.
+pub fn write_meta(meta: &Meta) -> v1::Meta {
     v1::Meta {
         revision: meta.revision.as_i64(),
         store_id: meta.store.to_string(),
         known_at: meta.known_at.map(timestamp),
         boundaries_on: optional_text(meta.boundaries_on),
         semantics_version: i32::try_from(SEMANTICS_VERSION).unwrap_or(i32::MAX),
+        definitions: meta.definitions.iter().map(write_definition).collect(),
+        citation: meta.citation.clone(),
     }
+}
+
+fn write_definition((indicator, version): &(IndicatorId, u32)) -> v1::meta::Definition {
+    v1::meta::Definition { indicator: indicator.to_string(), version: i32::try_from(*version).unwrap_or(i32::MAX) }
 }

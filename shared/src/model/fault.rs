@@ -23,6 +23,11 @@ pub enum Reason {
     InvalidDefinition,
     InvalidEvent,
     InvalidPageToken,
+    InvalidStep,
+    InvalidCitation,
+    InvalidResumeToken,
+    PeriodRequired,
+    UnitsOverlap,
     MalformedMessage,
     TooMany,
     TooLarge,
@@ -55,6 +60,7 @@ pub enum Reason {
     IndicatorNotFound,
     FormNotFound,
     ReportNotFound,
+    RowNotFound,
     // What is there already.
     ExistsWithDifferentContent,
     KeyReusedDifferentContent,
@@ -65,6 +71,7 @@ pub enum Reason {
     StoreMismatch,
     HistoryTruncated,
     HistoryDiverged,
+    ResumeTokenExpired,
     FutureRevision,
     // The service cannot answer now, or at all.
     CatchingUp,
@@ -110,6 +117,13 @@ impl Fault {
     /// A fault that is not about fields.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), violations: Vec::new(), unlisted: 0, metadata: Vec::new() }
+    }
+
+    /// A fault of one field.
+    pub fn at(path: impl Into<String>, reason: Reason, message: impl Into<String>) -> Self {
+        let mut violations = Violations::default();
+        violations.add(path, reason, message);
+        violations.into_fault()
     }
 
     /// Adds a fact for a program.

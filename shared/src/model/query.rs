@@ -1,7 +1,32 @@
 //! Questions and answers of the query-service.
 
+mod explained;
+mod number;
+mod overview;
+mod plan;
+mod rows;
+
 use jiff::{Timestamp, civil::Date};
 use rust_decimal::Decimal;
+
+pub use self::{
+    explained::{Contribution, Said, Verdict},
+    number::{
+        End, Interval, combine, fraction, order_lower, order_upper, plain, quotient, reverse, rounded_quotient,
+        six_digits,
+    },
+    overview::{AvailabilityRow, CompletenessRow, Slice},
+    plan::{
+        Admitted, CompareQuery, CompletenessQuery, Condition, DistributionOf, DistributionQuery, FigureQuery, GroupBy,
+        Measure, Numbers, Order, Plan, RankCriterion, RankOf, RankQuery, ReportFilter, SeriesQuery, ShareQuery, Side,
+        Slot, Step, Time,
+    },
+    rows::{
+        BreakCause, Caveat, Claim, Class, CompareRow, DistributionRow, EmptyReason, ExpectedBasis, FigureRow, Outcome,
+        Place, Printed, PublishedFigure, PublishedShare, Ranked, RowUnit, SeriesBreak, SeriesRow, ShareCounts,
+        ShareRow, Shown, Support, Transitions, Unused,
+    },
+};
 
 use super::{
     finding::Finding,
@@ -9,7 +34,7 @@ use super::{
     ids::{FormId, IndicatorId, ReportName, UnitId},
     log::{Revision, StoreId},
     period::{Period, Span},
-    report::{Basis, ChangeUnit, Observation, Qualifier, Ratio, Source},
+    report::{ChangeUnit, Observation, Qualifier, Source},
     unit::{Level, Organ},
 };
 
@@ -42,165 +67,6 @@ pub enum KnownAt {
     Time(Timestamp),
 }
 
-/// For which share of units is a flag set?
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShareQuery {
-    /// The flag.
-    pub indicator: IndicatorId,
-    /// Who is counted.
-    pub units: UnitSelector,
-    /// One row for each group; none: one row.
-    pub group_by: Option<GroupBy>,
-    /// The day counted.
-    pub day: Date,
-    /// The day on whose map the groups are drawn.
-    pub boundaries_on: Date,
-    /// Carries what was last known of a unit forward.
-    pub last_known: bool,
-    /// Only what was recorded by then.
-    pub known_at: KnownAt,
-    /// Only what had been published by that day.
-    pub published_until: Option<Date>,
-}
-
-/// What makes a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupBy {
-    /// The unit of that level above.
-    Level(Level),
-    /// The value of that attribute.
-    Attribute(String),
-}
-
-/// How the units that are expected to report are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExpectedBasis {
-    /// The register is complete on the day counted.
-    Registered,
-    /// It is not known to be.
-    Assumed,
-}
-
-/// Units by what is known about them on the day counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ShareCounts {
-    /// The flag is set.
-    pub yes: u32,
-    /// It is not.
-    pub no: u32,
-    /// Nothing is known.
-    pub not_reported: u32,
-    /// It is known and not given.
-    pub withheld: u32,
-    /// The question does not arise.
-    pub not_applicable: u32,
-}
-
-impl ShareCounts {
-    /// All of them.
-    pub fn expected(&self) -> u32 {
-        self.applicable() + self.not_applicable
-    }
-
-    fn applicable(&self) -> u32 {
-        self.yes + self.no + self.not_reported + self.withheld
-    }
-
-    /// yes / (yes + no); none where nobody said either.
-    pub fn share(&self) -> Option<Decimal> {
-        fraction(self.yes, self.yes + self.no)
-    }
-
-    /// The share if every silent unit were no; none where the question arises for no unit.
-    pub fn lower(&self) -> Option<Decimal> {
-        fraction(self.yes, self.applicable())
-    }
-
-    /// The share if every silent unit were yes; none where the question arises for no unit.
-    pub fn upper(&self) -> Option<Decimal> {
-        fraction(self.yes + self.not_reported + self.withheld, self.applicable())
-    }
-}
-
-/// A decimal fraction of six digits, rounded half up; none where the whole is 0.
-fn fraction(part: u32, whole: u32) -> Option<Decimal> {
-    if whole == 0 {
-        return None;
-    }
-    let (part, whole) = (i64::from(part), i64::from(whole));
-    let millionths = (2_000_000 * part + whole) / (2 * whole);
-    Some(Decimal::new(millionths, 6))
-}
-
-/// What a report claims about the share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// A percentage as printed.
-    Percent(Decimal),
-    /// Two counts.
-    Ratio(Ratio),
-}
-
-/// A share that a report itself publishes for exactly the units of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedShare {
-    /// What it claims.
-    pub claim: Claim,
-    /// How the number bounds the value.
-    pub qualifier: Qualifier,
-    /// What it rests on.
-    pub basis: Basis,
-    /// Unit that the report is about.
-    pub unit: UnitId,
-    /// The report.
-    pub report: ReportName,
-    /// Its period as written.
-    pub period: String,
-    /// Day of publication, where it is known.
-    pub published_on: Option<Date>,
-}
-
-/// Whose row it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RowUnit {
-    /// A unit's.
-    Unit {
-        /// Its id.
-        id: UnitId,
-        /// Its name.
-        name: String,
-    },
-    /// Of several units that were named one by one.
-    Several,
-    /// Of units with that value of an attribute.
-    Attribute(String),
-    /// Of units that lie in several groups, or of which nobody knows where they lie.
-    Unassignable,
-    /// Of units without a group.
-    None,
-}
-
-/// One row of the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShareRow {
-    /// Whose row it is.
-    pub unit: RowUnit,
-    /// How many units are what.
-    pub counts: ShareCounts,
-    /// How the expected units are known.
-    pub expected_basis: ExpectedBasis,
-    /// What reports publish for exactly these units.
-    pub published: Vec<PublishedShare>,
-    /// Units about which current reports differ.
-    pub contested: u32,
-    /// Distinct open findings on what was counted and on what is published.
-    pub findings: u32,
-    /// Units of which an earlier day was carried forward; none if that was not asked for.
-    pub carried: Option<u32>,
-    /// Reports without a day of publication that were left out; none if that was not asked for.
-    pub undated: Option<u32>,
-}
-
 /// Which time the observations speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeFilter {
@@ -223,6 +89,19 @@ pub struct ObservationsQuery {
     pub time: TimeFilter,
     /// Only reports of this organ.
     pub organ: Option<Organ>,
+    /// Only reports that had been published by that day.
+    pub published_until: Option<Date>,
+    /// Only what was recorded by then.
+    pub known_at: KnownAt,
+}
+
+/// What is there at all?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AvailabilityQuery {
+    /// Only this indicator.
+    pub indicator: Option<IndicatorId>,
+    /// Only reports on these units, whenever they live; none: all.
+    pub units: Option<UnitSelector>,
     /// Only what was recorded by then.
     pub known_at: KnownAt,
 }
@@ -312,7 +191,7 @@ pub struct DutyRow {
 }
 
 /// What an answer rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
     /// Revision up to which it knows.
     pub revision: Revision,
@@ -322,32 +201,8 @@ pub struct Meta {
     pub store: StoreId,
     /// The day on whose map the groups are drawn.
     pub boundaries_on: Option<Date>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fractions_have_six_digits_rounded_half_up_and_need_a_whole() {
-        let text = |part, whole| fraction(part, whole).map(|f| f.to_string());
-        assert_eq!(text(1, 27).as_deref(), Some("0.037037"));
-        assert_eq!(text(2, 3).as_deref(), Some("0.666667"));
-        assert_eq!(text(1, 2_000_000).as_deref(), Some("0.000001"), "half rounds up");
-        assert_eq!(text(0, 5).as_deref(), Some("0.000000"));
-        assert_eq!(text(u32::MAX, u32::MAX).as_deref(), Some("1.000000"));
-        assert_eq!(text(0, 0), None);
-    }
-
-    #[test]
-    fn silent_and_withheld_units_widen_the_bounds_and_inapplicable_ones_leave() {
-        let counts = ShareCounts { yes: 2, no: 1, not_reported: 3, withheld: 2, not_applicable: 4 };
-        assert_eq!(counts.expected(), 12);
-        assert_eq!(counts.share().unwrap().to_string(), "0.666667");
-        assert_eq!(counts.lower().unwrap().to_string(), "0.250000");
-        assert_eq!(counts.upper().unwrap().to_string(), "0.875000");
-
-        let nothing_applies = ShareCounts { not_applicable: 4, ..ShareCounts::default() };
-        assert_eq!((nothing_applies.share(), nothing_applies.lower(), nothing_applies.upper()), (None, None, None));
-    }
+    /// Indicators that were used, each with its version.
+    pub definitions: Vec<(IndicatorId, u32)>,
+    /// Names the question and its answer; may be empty.
+    pub citation: String,
 }

@@ -1,54 +1,31 @@
 use proto::v1::{
-    GetShareRequest, GetShareResponse, ListDutiesRequest, ListDutiesResponse, ListObservationsRequest,
-    ListObservationsResponse, QueryServiceFindUnitsRequest, QueryServiceFindUnitsResponse, QueryServiceGetUnitRequest,
-    QueryServiceGetUnitResponse,
-    query_service_client::QueryServiceClient,
-    query_service_server::{QueryService, QueryServiceServer},
+    FollowRequest, FollowResponse,
+    feed_service_client::FeedServiceClient,
+    feed_service_server::{FeedService, FeedServiceServer},
 };
+use tokio_stream::Empty;
 use tonic::{Request, Response, Status, transport::Endpoint};
 
 use super::*;
 
-/// A service of which one handler panics.
+/// A service whose handler panics for some.
 struct Faulty;
 
 #[tonic::async_trait]
-impl QueryService for Faulty {
-    async fn get_share(&self, _: Request<GetShareRequest>) -> Result<Response<GetShareResponse>, Status> {
-        panic!("as if a handler had a fault")
-    }
+impl FeedService for Faulty {
+    type FollowStream = Empty<Result<FollowResponse, Status>>;
 
-    async fn get_unit(
-        &self,
-        _: Request<QueryServiceGetUnitRequest>,
-    ) -> Result<Response<QueryServiceGetUnitResponse>, Status> {
-        Ok(Response::new(QueryServiceGetUnitResponse::default()))
-    }
-
-    async fn find_units(
-        &self,
-        _: Request<QueryServiceFindUnitsRequest>,
-    ) -> Result<Response<QueryServiceFindUnitsResponse>, Status> {
-        Ok(Response::new(QueryServiceFindUnitsResponse::default()))
-    }
-
-    async fn list_observations(
-        &self,
-        _: Request<ListObservationsRequest>,
-    ) -> Result<Response<ListObservationsResponse>, Status> {
-        Ok(Response::new(ListObservationsResponse::default()))
-    }
-
-    async fn list_duties(&self, _: Request<ListDutiesRequest>) -> Result<Response<ListDutiesResponse>, Status> {
-        Ok(Response::new(ListDutiesResponse::default()))
+    async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
+        assert!(request.get_ref().store_id.is_empty(), "as if a handler had a fault");
+        Ok(Response::new(tokio_stream::empty()))
     }
 }
 
 #[tokio::test]
 async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
     let (listener, address) = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-    let (mut routes, health) = standard_routes(&["tonghop.v1.QueryService"]).await.unwrap();
-    routes.add_service(QueryServiceServer::new(Faulty));
+    let (mut routes, health) = standard_routes(&["tonghop.v1.FeedService"]).await.unwrap();
+    routes.add_service(FeedServiceServer::new(Faulty));
     let stop = Stop::default();
     let config = ServerConfig {
         allow_plaintext: false,
@@ -62,12 +39,13 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
         async move { serve(listener, routes.routes(), &config, health, stop).await }
     });
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-    let mut client = QueryServiceClient::new(channel);
+    let mut client = FeedServiceClient::new(channel);
     for _ in 0..3 {
-        let refused = client.get_share(GetShareRequest::default()).await.unwrap_err();
+        let refused =
+            client.follow(FollowRequest { store_id: "faulty".into(), ..Default::default() }).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::Internal);
         assert_eq!(crate::status::reason_name(&refused).as_deref(), Some("INTERNAL"));
-        client.get_unit(QueryServiceGetUnitRequest::default()).await.unwrap();
+        client.follow(FollowRequest::default()).await.unwrap();
     }
     stop.token.cancel();
     server.await.unwrap().unwrap();
