@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod bad_questions;
 mod crash;
+mod edges;
 mod ends;
 mod export;
 mod facts;

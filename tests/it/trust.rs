@@ -89,6 +89,10 @@ async fn a_row_is_explained_down_to_every_report_and_the_sum_is_proved() {
     let mut later = flag("c4", "later", "2017", json!({"flag": true}));
     later["source"]["published_on"] = json!("2019-01-01");
     report(&pair, later).await;
+    // Said of each unit of a group: it is listed once for each of them.
+    let (_, of_each) =
+        report(&pair, flag("c3", "group", "2015", json!({"scope": "GROUP", "units": ["c3", "c4"], "flag": true})))
+            .await;
     let claim = flag("d", "claim", "2017", json!({"scope": "CHILDREN", "percent": "90"}));
     let (revision, _) = report(&pair, claim).await;
 
@@ -109,9 +113,18 @@ async fn a_row_is_explained_down_to_every_report_and_the_sum_is_proved() {
         verdicts.iter().filter(|(u, ..)| ["c2", "c3", "c4"].contains(u)).map(|(.., v)| *v).collect();
     assert_eq!(
         rest,
-        [Verdict::Missing, Verdict::Silent, Verdict::OtherPeriod, Verdict::Silent, Verdict::PublishedLater],
+        [
+            Verdict::Missing,
+            Verdict::Silent,
+            Verdict::OtherPeriod,
+            Verdict::OtherPeriod,
+            Verdict::Silent,
+            Verdict::PublishedLater,
+            Verdict::OtherPeriod
+        ],
         "what a unit did not say stands before what it did"
     );
+    assert_eq!((of("c3", &of_each).len(), of("c4", &of_each).len()), (1, 1));
     assert_eq!(verdicts.last().unwrap().2, Verdict::OtherScope, "the published share is shown, not used");
 
     let Some(end::Result::Share(row)) = &end.result else { panic!("{end:?}") };
@@ -366,6 +379,11 @@ async fn resume_tokens_and_citations_of_others_are_refused() {
     let mut past = share_of_communes();
     past["known_at"] = json!({"revision": 1});
     assert_eq!(refusal(json!({"share": past})).await.1, invalid("share.known_at", "CONFLICTING_FIELDS"));
+    let mut series = share_of_communes();
+    series.as_object_mut().unwrap().remove("on");
+    series["from"] = json!("2016");
+    let several = refusal(json!({"share": series})).await;
+    assert_eq!(several, (Code::InvalidArgument, invalid("share.from", "CONFLICTING_FIELDS")));
     assert_eq!(refusal(json!({})).await.1, invalid("question", "REQUIRED_FIELD_MISSING"));
 
     // Another store does not know what the token is of.

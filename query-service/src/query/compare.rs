@@ -193,6 +193,9 @@ pub fn rows(known_a: &Known<'_>, known_b: &Known<'_>, query: &CompareQuery) -> R
         };
         rows.push((key.token(), row));
     }
+    for (side, known) in [(&query.a, known_a), (&query.b, known_b)] {
+        plan::check_group(known.registry(), side.figure.plan.group_by.as_ref())?;
+    }
     let least = query.b.figure.plan.coverage_min.clone();
     Ok(Rows::covered(rows, least, |row| {
         let coverage = |side: &Option<Outcome>| side.as_ref().and_then(Outcome::coverage);

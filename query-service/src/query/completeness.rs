@@ -14,7 +14,7 @@ use shared::{
 };
 
 use super::{
-    Rows, duties,
+    Rows, duties, plan,
     select::{self, RowKey},
 };
 use crate::index::Known;
@@ -64,6 +64,7 @@ pub fn rows(
             DutyState::Expected | DutyState::NotYetDue | DutyState::OnTime | DutyState::Waived => {}
         }
     }
+    plan::check_group(registry, query.group_by.as_ref())?;
     let row = |(key, (unit, counts)): (RowKey, (RowUnit, Counts))| {
         let of = |state: DutyState| counts.by_state.get(&(state as u8)).copied().unwrap_or_default();
         let row = CompletenessRow {

@@ -377,13 +377,12 @@ fn of_dimension(
     }
     let totals: Vec<Option<(BigDecimal, Qualifier)>> = sums.iter().map(Sum::total).collect();
     let currency = sums.iter().filter_map(|sum| sum.currency.clone()).fold(Currency::None, Currency::and);
-    let total = totals.iter().filter(|_| currency != Currency::Several).try_fold(
-        (BigDecimal::zero(), Qualifier::Exact),
-        |(sum, before), class| {
-            let (number, qualifier) = class.as_ref()?;
-            Some((sum + number, combine(before, *qualifier)?))
-        },
-    );
+    // Amounts of different currencies are never added, and stand in no one list.
+    let totals = if currency == Currency::Several { vec![None; totals.len()] } else { totals };
+    let total = totals.iter().try_fold((BigDecimal::zero(), Qualifier::Exact), |(sum, before), class| {
+        let (number, qualifier) = class.as_ref()?;
+        Some((sum + number, combine(before, *qualifier)?))
+    });
     let is_complete = !dimension.closed || partial == 0;
     let whole_sum =
         total.as_ref().filter(|(_, qualifier)| is_complete && *qualifier == Qualifier::Exact).map(|(sum, _)| sum);

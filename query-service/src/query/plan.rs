@@ -8,10 +8,10 @@ use shared::{
         ids::IndicatorId,
         indicator::Indicator,
         period::WrittenPeriod,
-        query::{Admitted, ExpectedBasis, Plan, Shown, Slot, Time, UnitSelector},
+        query::{Admitted, ExpectedBasis, GroupBy, Plan, Shown, Slot, Time, UnitSelector},
         unit::{Organ, Unit},
     },
-    registry::Registry,
+    registry::{Registry, UnitRecord},
 };
 
 use super::{
@@ -155,7 +155,25 @@ pub(super) fn evaluate<T>(
         let rows = rows(&frame, &groups)?;
         evaluated.extend(keys.zip(rows).map(|(key, row)| Evaluated { slot: number, key, row }));
     }
+    check_group(known.registry(), plan.group_by.as_ref())?;
     Ok(evaluated)
+}
+
+/// An attribute that no unit has ever had is a slip: all units would lie in the row of those without it.
+///
+/// # Errors
+/// `UnknownGroup`.
+pub(super) fn check_group(registry: &Registry, group_by: Option<&GroupBy>) -> Result<(), Fault> {
+    let Some(GroupBy::Attribute(key)) = group_by else { return Ok(()) };
+    let has_it = |unit: &Unit| unit.attributes.contains_key(key);
+    let had_it =
+        |record: &UnitRecord| has_it(&record.registration) || record.states().iter().any(|state| has_it(&state.unit));
+    if registry.units_after("").any(had_it) {
+        return Ok(());
+    }
+    let message =
+        format!("no unit has ever had an attribute {key}; levels are written in capital letters, such as PROVINCE");
+    Err(Fault::at("group_by", Reason::UnknownGroup, message))
 }
 
 /// One time of a plan.
@@ -169,6 +187,9 @@ pub(super) fn frame<'a>(known: &'a Known<'a>, plan: &'a Plan, slot: &'a Slot) ->
 /// # Errors
 /// `UnitNotFound`, `IndicatorNotFound`, and what conditions cannot ask.
 pub(super) fn groups<'a>(frame: &Frame<'a>, plan: &Plan) -> Result<Vec<Group<'a>>, Fault> {
+    if let Some(issuer) = &plan.admitted.reports.issuer {
+        select::unit_named(frame.registry, "reports.issuer", issuer)?;
+    }
     let units = select::select(frame.registry, &plan.units, frame.slot.day)?;
     condition::check(frame, &plan.filters)?;
     let member = |unit: &'a Unit| {

@@ -84,6 +84,16 @@ pub fn above<'a>(living: &'a Living, id: &str) -> Vec<&'a Unit> {
 }
 
 impl World {
+    /// Whether something that happened to a unit, or a correction, gave it that attribute.
+    pub fn was_given(&self, key: &str) -> bool {
+        let lives = self.units.values().map(|unit| self.life(unit));
+        let mut units = lives.flat_map(|life| {
+            let after = life.changes.iter().filter(|(on, _)| life.contains(on)).map(|(on, _)| life.until(on));
+            after.chain([life.unit.clone()]).collect::<Vec<Unit>>()
+        });
+        units.any(|unit| unit.attributes.contains_key(key))
+    }
+
     /// The units that live on a day: they and everything above them have begun, as far as that is known, and not ended.
     pub fn living(&self, day: &str) -> Living {
         let own = self.living_alone(day);

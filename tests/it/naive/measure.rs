@@ -50,9 +50,10 @@ fn reporting<'f>(facts: &[&'f Fact<'f>]) -> (Vec<&'f Fact<'f>>, usize) {
     (facts.iter().filter(|fact| fact.state == State::Reported).copied().collect(), silent)
 }
 
-/// Whether amounts of one thing have more than one currency.
-fn differ<'f>(facts: impl Iterator<Item = &'f &'f Fact<'f>>, of: usize) -> bool {
-    facts.flat_map(|fact| &fact.amounts[of].currencies).collect::<BTreeSet<_>>().len() > 1
+/// Whether amounts that are added or divided have more than one currency.
+fn differ<'f>(facts: impl Iterator<Item = &'f &'f Fact<'f>>) -> bool {
+    let amounts = facts.flat_map(|fact| &fact.amounts);
+    amounts.flat_map(|amount| &amount.currencies).collect::<BTreeSet<_>>().len() > 1
 }
 
 impl Taking {
@@ -74,10 +75,9 @@ impl Taking {
         let has_maybe = maybe.len() + maybe_silent > 0;
         let units = Units { certain, maybe, silent, maybe_silent };
         let all = || units.certain.iter().chain(&units.maybe);
-        let things = if self.over.is_some() { 2 } else { 1 };
         let reported = !units.certain.is_empty();
-        let is_mixed = (0..things).any(|of| differ(units.certain.iter(), of)) && self.measure != Measure::Count;
-        let is_mixed_maybe = (0..things).any(|of| differ(all(), of)) && self.measure != Measure::Count;
+        let is_mixed = differ(units.certain.iter()) && self.measure != Measure::Count;
+        let is_mixed_maybe = differ(all()) && self.measure != Measure::Count;
         let arises = all().count() + units.silent + units.maybe_silent > 0;
         let found = if self.measure == Measure::Count || reported && !is_mixed {
             self.value(&units)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use proto::v1::{
     ReportFilter, UnitFilter, UnitSelector, figure::Measure, meta::Definition, observation::Scope, series::Step,
-    unit_filter::Condition,
+    unit::Level, unit_filter::Condition,
 };
 
 use super::{Ask, World};
@@ -184,5 +184,14 @@ impl World {
         let units = if ids.is_empty() { std::slice::from_ref(under) } else { ids };
         question.indicators().into_iter().all(|id| self.indicators.contains_key(id))
             && units.iter().all(|unit| self.units.contains_key(unit))
+            && (question.reports.issuer.is_empty() || self.units.contains_key(&question.reports.issuer))
+    }
+
+    /// Whether the attribute by which units are grouped was ever one of a unit.
+    pub fn knows_attribute(&self, question: &Question) -> bool {
+        let key = &question.group_by;
+        let registered = self.units.values().any(|unit| unit.attributes.contains_key(key));
+        let is_level = Level::from_str_name(key).is_some();
+        key.is_empty() || key == "UNIT" || key == "KIND" || is_level || registered || self.was_given(key)
     }
 }

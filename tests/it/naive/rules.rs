@@ -20,6 +20,7 @@ impl World {
         if !self.knows(question) {
             return Err(Refused::Unknown);
         }
+        unless(!self.knows_attribute(question))?;
         let is_of_days = !matches!(question.time, Time::On(_));
         unless(!self.allows_filters(question, is_of_days))?;
         // A flow is of a period, and what happened in one says nothing about the next.
