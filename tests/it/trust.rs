@@ -568,3 +568,27 @@ async fn pages_walk_over_one_snapshot_while_things_go_on() {
         if altered["page_token"] == json!(token) { json!(token[1..]) } else { altered["page_token"].clone() };
     assert_eq!(refusal(altered).await, invalid, "altered");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_several_rows_is_explained_as_off_the_map() {
+    let pair = Pair::start();
+    small_world(&pair).await;
+    let registry = |method: &str| format!("tonghop.v1.RegistryService/{method}");
+    let unit = |id: &str| json!({"id": id, "level": "COMMUNE", "name": id, "parent": "d"});
+    let divided = json!({"units": [unit("x"), unit("y")], "events": [{"id": "division", "type": "SPLIT",
+        "effective_on": "2018-01-01", "from": ["c0"], "into": ["x", "y"], "document": "d", "status": "EFFECTIVE"},
+        {"id": "merger", "type": "MERGE", "effective_on": "2018-01-01", "from": ["c1"], "into": ["x"], "document": "d", "status": "EFFECTIVE"}]});
+    call(pair.ingest.channel(), &registry("RecordUnitEvents"), &divided).await.unwrap();
+    submit(&pair, flag_report("c0", "t", true)).await.unwrap();
+    let revision = submit(&pair, flag_report("c1", "t", true)).await.unwrap().revision.unwrap();
+    let question = json!({"indicator": "flag", "units": {"under": "d", "level": "COMMUNE"}, "on": "2017-06-30",
+        "group_by": "COMMUNE", "boundaries_on": "2018-01-01", "at_least_revision": revision});
+    let verdicts = async |row: &str| -> Vec<(String, Verdict)> {
+        let (contributions, _) = explain(&pair, json!({"share": question, "row": row})).await.unwrap();
+        contributions.iter().map(|c| (c.unit.clone(), c.verdict())).collect()
+    };
+    let of = |unit: &str, verdict: Verdict| (unit.to_owned(), verdict);
+    assert_eq!(verdicts("x").await, [of("c0", Verdict::OffTheMap), of("c1", Verdict::Counts)]);
+    assert_eq!(verdicts("unassignable").await, [of("c0", Verdict::Counts)]);
+    assert_eq!(verdicts("c2").await, [of("c2", Verdict::Silent)]);
+}
