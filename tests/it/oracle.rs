@@ -27,7 +27,7 @@ use crate::{
 const WORLDS: usize = 12;
 /// Each with a pair of services.
 const WORLDS_AT_ONCE: usize = 4;
-const QUESTIONS_A_WORLD: usize = 160;
+const QUESTIONS_A_WORLD: usize = 140;
 
 /// Rows, and the definitions that they rest on.
 type Answered = (Rows, Vec<Definition>);
@@ -73,8 +73,9 @@ async fn compare_world(seed: u64) -> Seen {
     let now = World::of(&entries);
     let mut queries = pair.queries();
     println!("a world of TONGHOP_TEST_SEED={seed}");
-    for _ in 0..QUESTIONS_A_WORLD {
-        let (kind, question) = questions::any(random, &place);
+    let mut questions = questions::always(&place);
+    questions.extend((0..QUESTIONS_A_WORLD).map(|_| questions::any(random, &place)));
+    for (kind, question) in questions {
         let asked = Asked { kind: &kind, question: &question, page_size: if random.random_bool(0.1) { 2 } else { 0 } };
         let answer = asked.of(&mut queries, Some(revision), [None, None]).await;
         check(seen, asked, asked.expected(&now, &now), answer);

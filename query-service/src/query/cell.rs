@@ -383,11 +383,12 @@ impl Number {
     }
 
     fn plus(self, other: &Self) -> Self {
+        let sum = |a: &Interval, b: &Interval| a.plus(b).map(|number| number.normalized());
         Self {
-            printed: self.printed + &other.printed,
+            printed: (self.printed + &other.printed).normalized(),
             qualifier: self.qualifier.zip(other.qualifier).and_then(|(a, b)| combine(a, b)),
-            raw: self.raw.plus(&other.raw),
-            interval: self.interval.plus(&other.interval),
+            raw: sum(&self.raw, &other.raw),
+            interval: sum(&self.interval, &other.interval),
             whole: self.whole.zip(other.whole.as_ref()).map(|(a, b)| a + b),
             currency: self.currency.and(other.currency.clone()),
         }

@@ -1,6 +1,6 @@
 //! What units became and what they came from; who stood above and below them, and when.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -138,14 +138,14 @@ impl Registry {
         let is_later = day > lives_on;
         let between = |a: Date, b: Date| Span { first_day: a.tomorrow().ok(), last_day: Some(b) };
         let span = if is_later { between(lives_on, day) } else { between(day, lives_on) };
-        // A unit is walked from again only for a wider span: ways are many, units are few.
-        let mut walked: HashMap<UnitId, Span> = HashMap::new();
+        // A unit is walked from once for each span: ways are many, units and the days of their events are few. A wider span
+        // does not stand for a narrower one: what happened in the wider one can hide that in the end nobody took it over.
+        let mut walked: HashSet<(UnitId, Span)> = HashSet::new();
         let mut open = vec![(unit.clone(), span)];
         while let Some((unit, span)) = open.pop() {
-            if walked.get(&unit).is_some_and(|walked| walked.contains_span(&span)) {
+            if !walked.insert((unit.clone(), span)) {
                 continue;
             }
-            walked.insert(unit.clone(), span);
             let steps = if is_later { self.steps_on(&unit, &span) } else { self.steps_into(&unit, &span) };
             let is_followed = |step: &Step| with_functions || step.extent != Extent::Functions;
             for step in steps.into_iter().filter(is_followed) {
@@ -155,7 +155,7 @@ impl Registry {
                 });
             }
         }
-        walked.keys().filter_map(|unit| self.unit_on(unit, day)).map(|unit| &unit.id).collect()
+        walked.iter().filter_map(|(unit, _)| self.unit_on(unit, day)).map(|unit| &unit.id).collect()
     }
 
     fn effective<'a>(&'a self, unit: &UnitId, span: &'a Span) -> impl Iterator<Item = (Date, &'a UnitEvent, Role)> {

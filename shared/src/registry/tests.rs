@@ -332,6 +332,22 @@ fn a_unit_that_nobody_took_over_has_become_what_the_units_below_it_became() {
 }
 
 #[test]
+fn a_unit_that_was_divided_and_then_ended_is_both_its_parts_and_what_stood_below_it() {
+    let mut units = country();
+    units.push(formed("e", Level::District, "p1"));
+    let registry = of(
+        units,
+        vec![
+            event("s", EventType::Split, "2013-01-01", &["d1"], &["d1", "e"]),
+            event("t", EventType::Transfer, "2015-07-01", &["c1", "c2"], &["p1"]),
+            event("x", EventType::Dissolve, "2015-07-01", &["d1"], &[]),
+        ],
+    );
+    let counterparts = registry.counterparts_on(&id("d1"), day("2012-12-31"), day("2024-01-01"), false);
+    assert_eq!(counterparts.into_iter().cloned().collect::<Vec<_>>(), ids(&["c1", "c2", "e"]));
+}
+
+#[test]
 fn a_path_of_succession_goes_forward_in_time() {
     let mut units = country();
     units.push(formed("n", Level::Commune, "d1"));

@@ -153,6 +153,33 @@ pub fn any(random: &mut StdRng, place: &Place) -> (Kind, Question) {
     }
 }
 
+/// What every world is asked, for what random questions seldom find.
+pub fn always(place: &Place) -> Vec<(Kind, Question)> {
+    let of = |indicator: &str, measure: Measure, group_by: &str| Question {
+        indicator: indicator.to_owned(),
+        units: UnitSelector { under: place.province.clone(), ..Default::default() },
+        group_by: group_by.to_owned(),
+        time: Time::Period("2012".to_owned()),
+        measure,
+        ..Default::default()
+    };
+    let each = |indicator: &str| of(indicator, Measure::Value, "UNIT");
+    let whole = |indicator: &str| of(indicator, Measure::Sum, "");
+    let years = Time::Span { from: "2011".to_owned(), to: "2016".to_owned(), step: Step::Year };
+    let later = Question { time: Time::Period("2016".to_owned()), ..of("members", Measure::Count, "") };
+    let all = Comparing { is_constant: false };
+    let mut asked: Vec<(Kind, Question)> = ["visits", "members", "spent", "solved", "attended", "rate", "cases"]
+        .into_iter()
+        .map(|indicator| (Kind::Aggregate, each(indicator)))
+        .collect();
+    asked.extend(["visits", "members", "spent", "funds", "balance"].map(|id| (Kind::Aggregate, whole(id))));
+    asked.extend(FLAGS.map(|flag| (Kind::Share, Question { measure: Measure::Unspecified, ..each(flag) })));
+    asked.extend(["rated", "cases"].map(|id| (Kind::Distribution, each(id))));
+    asked.extend(["members", "visits"].map(|id| (Kind::Series, Question { time: years.clone(), ..whole(id) })));
+    asked.push((Kind::Compare(Box::new(later), all), of("members", Measure::Count, "")));
+    asked
+}
+
 fn of_one_time(random: &mut StdRng, question: Question) -> Question {
     let time = match question.time {
         Time::Span { .. } => Time::Period(chosen(random, &PERIODS).to_owned()),
