@@ -5,12 +5,12 @@ mod explain;
 mod export;
 mod face;
 mod file;
+mod knowledge;
 mod pieces;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::civil::Date;
 use proto::v1::{
     AggregateRequest, AggregateResponse, CompareRequest, CompareResponse, ExplainRequest, ExplainResponse,
     ExportRequest, ExportResponse, GetAvailabilityRequest, GetAvailabilityResponse, GetCompletenessRequest,
@@ -26,8 +26,7 @@ use shared::{
     convert::query as door,
     model::{
         fault::{Fault, Reason},
-        log::{Revision, StoreId},
-        query::{AvailabilityRow, KnownAt, Meta, ObservationRow},
+        query::{AvailabilityRow, KnownAt, ObservationRow},
     },
     page::take_page,
     serve::Stop,
@@ -38,13 +37,10 @@ use tonic::{Request, Response, Status};
 
 use self::{
     face::Face,
+    knowledge::Knowledge,
     pieces::{Pieces, off_thread},
 };
-use crate::{
-    index::{Index, Known},
-    query,
-    view::{Published, View},
-};
+use crate::{query, view::View};
 
 /// QueryService.
 pub struct QueryHandlers {
@@ -174,15 +170,16 @@ impl QueryHandlers {
     async fn availability(&self, request: &Request<GetAvailabilityRequest>) -> Result<GetAvailabilityResponse, Fault> {
         let (query, page, at_least) = door::available(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        self.not_in_the_future(query.known_at)?;
+        let now = self.clock.now();
         off_thread(move || {
-            let Published { store, index } = &published;
-            let cursor = page.cursor(*store, index.revision())?;
-            let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
+            let store = published.store;
+            let cursor = page.cursor(store, published.index.revision())?;
+            let knowledge = Knowledge::of(&published, cursor.snapshot, now);
+            let known = knowledge.at(query.known_at)?;
             let rows = query::availability::rows(&known, &query, &cursor.after, page.rows + 1)?;
             let id = |row: &AvailabilityRow| row.indicator.to_string();
-            let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), id, door::availability_row);
-            Ok(door::availability(rows, next, &meta(*store, &known, None)))
+            let (rows, next) = take_page(&page, store, &cursor, rows.iter(), id, door::availability_row);
+            Ok(door::availability(rows, next, &knowledge.meta(&known, None)))
         })
         .await
     }
@@ -199,33 +196,22 @@ impl QueryHandlers {
         }
         let published = self.view.read(at_least, deadline(request)).await?;
         let now = self.clock.now();
-        off_thread(move || cite::verify(&published.index, published.store, now, &citation)).await
-    }
-
-    fn not_in_the_future(&self, known_at: KnownAt) -> Result<(), Fault> {
-        let now = self.clock.now();
-        match known_at {
-            KnownAt::Time(time) if time > now => {
-                let message = format!("is {time}, now is {now}; what will be known cannot be asked");
-                Err(Fault::at("known_at.time", Reason::FutureRevision, message))
-            }
-            KnownAt::Time(_) | KnownAt::Revision(_) | KnownAt::Now => Ok(()),
-        }
+        off_thread(move || cite::verify(&published, now, &citation)).await
     }
 
     async fn duties(&self, request: &Request<ListDutiesRequest>) -> Result<ListDutiesResponse, Fault> {
         let (query, page, at_least) = door::duties(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        self.not_in_the_future(query.known_at)?;
         let now = self.clock.now();
         // Thousands of duties may have to be looked at.
         off_thread(move || {
-            let Published { store, index } = &published;
-            let cursor = page.cursor(*store, index.revision())?;
-            let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
+            let store = published.store;
+            let cursor = page.cursor(store, published.index.revision())?;
+            let knowledge = Knowledge::of(&published, cursor.snapshot, now);
+            let known = knowledge.at(query.known_at)?;
             let (rows, as_of) = query::duties::duties(&known, &query, now, &cursor.after, page.rows + 1)?;
-            let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
-            Ok(door::duties_answer(rows, next, as_of, &meta(*store, &known, None)))
+            let (rows, next) = take_page(&page, store, &cursor, rows.iter(), |row| row.key.clone(), door::duty_row);
+            Ok(door::duties_answer(rows, next, as_of, &knowledge.meta(&known, None)))
         })
         .await
     }
@@ -233,10 +219,11 @@ impl QueryHandlers {
     async fn unit(&self, request: &Request<QueryServiceGetUnitRequest>) -> Result<QueryServiceGetUnitResponse, Fault> {
         let (query, at_least) = door::get_unit(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let known = published.index.known_at(KnownAt::Now)?;
+        let knowledge = Knowledge::newest(&published, self.clock.now());
+        let known = knowledge.at(KnownAt::Now)?;
         let unit = known.registry().unit_as_of(&query)?;
         let states = known.registry().record_of(&query.id).map(|record| record.states()).unwrap_or_default();
-        Ok(door::unit_answer(unit, states, &meta(published.store, &known, None)))
+        Ok(door::unit_answer(unit, states, &knowledge.meta(&known, None)))
     }
 
     async fn find(
@@ -245,9 +232,10 @@ impl QueryHandlers {
     ) -> Result<QueryServiceFindUnitsResponse, Fault> {
         let (query, at_least) = door::find_units(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        let known = published.index.known_at(KnownAt::Now)?;
+        let knowledge = Knowledge::newest(&published, self.clock.now());
+        let known = knowledge.at(KnownAt::Now)?;
         let units = known.registry().find_units(&query.name, query.on);
-        Ok(door::units_answer(&units, &meta(published.store, &known, None)))
+        Ok(door::units_answer(&units, &knowledge.meta(&known, None)))
     }
 
     async fn observations(
@@ -256,26 +244,18 @@ impl QueryHandlers {
     ) -> Result<ListObservationsResponse, Fault> {
         let (query, page, at_least) = door::observations(request.get_ref())?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        self.not_in_the_future(query.known_at)?;
+        let now = self.clock.now();
         off_thread(move || {
-            let Published { store, index } = &published;
-            let cursor = page.cursor(*store, index.revision())?;
-            let known = known_in_walk(index, query.known_at, cursor.snapshot)?;
+            let store = published.store;
+            let cursor = page.cursor(store, published.index.revision())?;
+            let knowledge = Knowledge::of(&published, cursor.snapshot, now);
+            let known = knowledge.at(query.known_at)?;
             let rows = query::observations::observations(&known, &query, &cursor.after, page.rows + 1)?;
             let id = |row: &ObservationRow| row.key.clone();
-            let (rows, next) = take_page(&page, *store, &cursor, rows.iter(), id, door::observation_row);
-            Ok(door::observations_answer(rows, next, &meta(*store, &known, None)))
+            let (rows, next) = take_page(&page, store, &cursor, rows.iter(), id, door::observation_row);
+            Ok(door::observations_answer(rows, next, &knowledge.meta(&known, None)))
         })
         .await
-    }
-}
-
-/// What a walk over pages sees: what was known then does not change while it goes on; what is known now is that of its
-/// first page.
-fn known_in_walk(index: &Index, known_at: KnownAt, snapshot: Revision) -> Result<Known<'_>, Fault> {
-    match known_at {
-        KnownAt::Now => index.known_at(KnownAt::Revision(snapshot)),
-        then => index.known_at(then),
     }
 }
 
@@ -284,15 +264,4 @@ fn deadline<T>(request: &Request<T>) -> Option<Instant> {
     let Deadline(deadline) = request.extensions().get::<Deadline>()?;
     let left = deadline.saturating_duration_since(Instant::now());
     Some(*deadline - left / 10)
-}
-
-fn meta(store: StoreId, known: &Known<'_>, boundaries_on: Option<Date>) -> Meta {
-    Meta {
-        revision: known.revision(),
-        known_at: known.recorded_at(),
-        store,
-        boundaries_on,
-        definitions: Vec::new(),
-        citation: String::new(),
-    }
 }

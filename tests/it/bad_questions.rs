@@ -329,6 +329,23 @@ fn cases() -> Vec<Case> {
             "INVALID_DECIMAL",
             "0.6",
         ),
+        // The same for calls that are no aggregations.
+        (
+            "GetAvailability",
+            json!({"known_at": {"time": "2999-01-01T00:00:00Z"}}),
+            OutOfRange,
+            "known_at.time",
+            "FUTURE_REVISION",
+            "now is",
+        ),
+        (
+            "ListObservations",
+            json!({"units": {"under": "d"}, "known_at": {"time": "2999-01-01T00:00:00Z"}}),
+            OutOfRange,
+            "known_at.time",
+            "FUTURE_REVISION",
+            "now is",
+        ),
         // Conditions.
         (
             "GetShare",

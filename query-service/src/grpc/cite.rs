@@ -22,8 +22,11 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::face::{self, Face, Knowledge, Whole};
-use crate::index::Index;
+use super::{
+    face::{self, Face, Whole},
+    knowledge::Knowledge,
+};
+use crate::view::Published;
 
 /// First byte of a citation.
 const VERSION: u8 = 1;
@@ -219,11 +222,11 @@ impl Citation {
 /// # Errors
 /// `InvalidCitation`; `StoreMismatch` for one of another store, `FutureRevision` for a revision that is not known here.
 pub(super) fn verify(
-    index: &Index,
-    store: StoreId,
+    published: &Published,
     now: jiff::Timestamp,
     citation: &str,
 ) -> Result<v1::VerifyCitationResponse, Fault> {
+    let (store, newest) = (published.store, published.index.revision());
     let invalid = || {
         let message = "is no citation, or was altered; copy the whole of meta.citation from an answer";
         Fault::at("citation", Reason::InvalidCitation, message)
@@ -236,12 +239,12 @@ pub(super) fn verify(
         let message = format!("is of an answer from store {}, this is store {store}", cited.store);
         return Err(Fault::at("citation", Reason::StoreMismatch, message).with("store_id", store));
     }
-    if cited.revision > index.revision() {
-        let message = format!("is of revision {}, the newest here is {}", cited.revision, index.revision());
+    if cited.revision > newest {
+        let message = format!("is of revision {}, the newest here is {}", cited.revision, newest);
         let fault = Fault::at("citation", Reason::FutureRevision, message);
-        return Err(fault.with("newest_revision", index.revision()));
+        return Err(fault.with("newest_revision", newest));
     }
-    let knowledge = Knowledge { index, store, snapshot: index.revision(), now };
+    let knowledge = Knowledge::newest(published, now);
     match cited.method {
         Method::GetShare => replay::<face::Share>(&knowledge, &cited),
         Method::Aggregate => replay::<face::Aggregate>(&knowledge, &cited),

@@ -12,7 +12,8 @@ use tonic::Request;
 
 use super::{
     QueryHandlers, deadline,
-    face::{Aggregate, Face, Knowledge, Share, indicators, plan_meta},
+    face::{Aggregate, Face, Share, indicators, plan_meta},
+    knowledge::Knowledge,
     pieces::{Pieces, off_thread, pieces},
 };
 use crate::query;
@@ -37,8 +38,7 @@ impl QueryHandlers {
         let published = self.view.read(at_least, deadline(&request)).await?;
         let now = self.clock.now();
         let answer = off_thread(move || {
-            let (index, store) = (&published.index, published.store);
-            let knowledge = Knowledge { index, store, snapshot: index.revision(), now };
+            let knowledge = Knowledge::newest(&published, now);
             match &question {
                 Question::Share(share) => {
                     let (query, ..) = Share::read(share)?;

@@ -1,5 +1,6 @@
 //! Export: observations or answers as a file, in pieces. A file holds all rows, whatever page the question names.
 
+use jiff::Timestamp;
 use proto::v1::{self, export_request::Question as Asked};
 use shared::{
     convert::query as door,
@@ -13,9 +14,9 @@ use tonic::Request;
 use super::{
     QueryHandlers, deadline,
     explain::below,
-    face::{Aggregate, Face, Knowledge, Share, Whole, cited},
+    face::{Aggregate, Face, Share, Whole, cited},
     file::{self, Format, Head, Kind, Question, ROWS_PER_PUSH, Rows, Writer},
-    known_in_walk, meta,
+    knowledge::Knowledge,
     pieces::{Outlet, Pieces, off_thread, pieces},
 };
 use crate::{query, view::Published};
@@ -86,8 +87,7 @@ impl QueryHandlers {
         let published = self.view.read(at_least, deadline(request)).await?;
         let now = self.clock.now();
         off_thread(move || {
-            let (index, store) = (&published.index, published.store);
-            let knowledge = Knowledge { index, store, snapshot: index.revision(), now };
+            let knowledge = Knowledge::newest(&published, now);
             let whole = cited::<F>(&knowledge, &question, &query)?;
             Ok((whole, describe(&knowledge, &query, &question)?))
         })
@@ -129,15 +129,15 @@ impl QueryHandlers {
         let in_field = |fault| below("observations", fault);
         let (query, _, at_least) = door::observations(&asked).map_err(in_field)?;
         let published = self.view.read(at_least, deadline(request)).await?;
-        self.not_in_the_future(query.known_at).map_err(in_field)?;
+        let now = self.clock.now();
         // What cannot be asked is refused before the stream begins.
-        let (first, published) = observations(published, query.clone(), String::new()).await.map_err(in_field)?;
+        let (first, published) = observations(published, query.clone(), String::new(), now).await.map_err(in_field)?;
         let (file, meta) = {
-            let known =
-                known_in_walk(&published.index, query.known_at, published.index.revision()).map_err(in_field)?;
+            let knowledge = Knowledge::newest(&published, now);
+            let known = knowledge.at(query.known_at).map_err(in_field)?;
             let units = known.registry().indicators_after("");
             let units_of_measure = units.map(|i| (i.id.to_string(), i.unit_of_measure.clone())).collect();
-            let meta = door::write_meta(&meta(published.store, &known, None));
+            let meta = door::write_meta(&knowledge.meta(&known, None));
             let question = Question { units_of_measure, ..Question::default() };
             (File::begin(format, Kind::Observations, &Head { meta: &meta, indicator: "", question })?, meta)
         };
@@ -148,7 +148,7 @@ impl QueryHandlers {
             while let Some(last) = rows.last() {
                 let after = last.key.clone();
                 file.put(Rows::Observations(rows.iter().map(door::observation_row).collect()), &outlet).await?;
-                (rows, published) = observations(published, query.clone(), after).await?;
+                (rows, published) = observations(published, query.clone(), after, now).await?;
             }
             file.end(&outlet).await
         }))
@@ -160,9 +160,10 @@ async fn observations(
     published: Published,
     query: ObservationsQuery,
     after: String,
+    now: Timestamp,
 ) -> Result<(Vec<shared::model::query::ObservationRow>, Published), Fault> {
     off_thread(move || {
-        let known = known_in_walk(&published.index, query.known_at, published.index.revision())?;
+        let known = Knowledge::newest(&published, now).at(query.known_at)?;
         let rows = query::observations::observations(&known, &query, &after, ROWS_PER_PUSH)?;
         drop(known);
         Ok((rows, published))

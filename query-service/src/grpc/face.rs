@@ -9,61 +9,20 @@ use shared::{
     model::{
         fault::{Fault, Reason},
         ids::IndicatorId,
-        log::{Revision, StoreId},
+        log::Revision,
         query::{
-            CompareQuery, CompletenessQuery, Condition, DistributionOf, DistributionQuery, FigureQuery, KnownAt, Meta,
-            Plan, RankOf, RankQuery, SeriesQuery, ShareQuery, Time,
+            CompareQuery, CompletenessQuery, Condition, DistributionOf, DistributionQuery, FigureQuery, Meta, Plan,
+            RankOf, RankQuery, SeriesQuery, ShareQuery, Time,
         },
     },
     page::{Cursor, take_page},
 };
 
-use super::cite::{self, Method};
-use crate::{
-    index::{Index, Known},
-    query,
+use super::{
+    cite::{self, Method},
+    knowledge::Knowledge,
 };
-
-/// What there is to know, and when it is asked.
-#[derive(Clone, Copy)]
-pub(super) struct Knowledge<'a> {
-    /// The newest index.
-    pub(super) index: &'a Index,
-    /// Of which store.
-    pub(super) store: StoreId,
-    /// What "now" means: the newest revision, or that of the first page.
-    pub(super) snapshot: Revision,
-    /// The time of the question.
-    pub(super) now: Timestamp,
-}
-
-impl<'a> Knowledge<'a> {
-    /// What was known then.
-    ///
-    /// # Errors
-    /// `FutureRevision`.
-    pub(super) fn at(&self, known_at: KnownAt) -> Result<Known<'a>, Fault> {
-        match known_at {
-            KnownAt::Now => self.index.known_at(KnownAt::Revision(self.snapshot)),
-            KnownAt::Time(time) if time > self.now => {
-                let message = format!("is {time}, now is {}; what will be known cannot be asked", self.now);
-                Err(Fault::at("known_at.time", Reason::FutureRevision, message))
-            }
-            then => self.index.known_at(then),
-        }
-    }
-
-    pub(super) fn meta(&self, known: &Known<'_>, boundaries_on: Option<Date>) -> Meta {
-        Meta {
-            revision: known.revision(),
-            known_at: known.recorded_at(),
-            store: self.store,
-            boundaries_on,
-            definitions: Vec::new(),
-            citation: String::new(),
-        }
-    }
-}
+use crate::{index::Known, query};
 
 /// The rows of an answer as messages, and what they rest on.
 pub(super) struct Whole<R> {
@@ -140,7 +99,7 @@ pub(super) fn page<F: Face>(
 ) -> Result<F::Response, Fault> {
     let (store, index) = (published.store, &published.index);
     let cursor = page.page.cursor(store, index.revision())?;
-    let knowledge = Knowledge { index, store, snapshot: cursor.snapshot, now };
+    let knowledge = Knowledge::of(published, cursor.snapshot, now);
     let mut whole = cited::<F>(&knowledge, request, query)?;
     if page.is_whole && page.page.token.is_empty() && whole.rows.len() > ANSWER_ROWS_MAX {
         let message = format!(

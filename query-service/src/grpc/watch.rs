@@ -30,7 +30,8 @@ use super::{
     cite::prefix,
     deadline,
     explain::below,
-    face::{Aggregate, Face, Knowledge, Share, Whole, cited},
+    face::{Aggregate, Face, Share, Whole, cited},
+    knowledge::Knowledge,
     pieces::{Outlet, Pieces, off_thread, pieces},
 };
 use crate::{
@@ -276,8 +277,7 @@ impl<F: Watched> Watch<F> {
         off_thread(move || {
             let (query, ..) = F::read(&question)?;
             // "Now" is that change.
-            let (index, store) = (&published.index, published.store);
-            let whole = cited::<F>(&Knowledge { index, store, snapshot: revision, now }, &question, &query)?;
+            let whole = cited::<F>(&Knowledge::of(&published, revision, now), &question, &query)?;
             if whole.rows.len() > ANSWER_ROWS_MAX {
                 let count = whole.rows.len();
                 let message = format!("are {count} rows, at most {ANSWER_ROWS_MAX} can be watched; watch fewer units, or group by a higher level");
