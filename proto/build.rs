@@ -21,6 +21,7 @@ const FILES: [&str; 14] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=tonghop");
+    println!("cargo:rerun-if-changed=google");
     let mut compiler = protox::Compiler::new(["."])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;
 
@@ -30,6 +31,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out, descriptor_set)?;
 
     // Sorted maps: the encoded bytes of a report are hashed, so their order must not be left to chance.
-    tonic_prost_build::configure().btree_map(".").compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .btree_map(".")
+        .extern_path(".google.rpc", "::tonic_types::pb")
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

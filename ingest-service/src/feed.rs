@@ -8,6 +8,7 @@ use std::{
 };
 
 use shared::{
+    admit::off_thread,
     codec::{Record, genesis},
     feed::{Event, Position},
     model::{
@@ -25,8 +26,6 @@ use crate::log::Log;
 const MESSAGE_BYTES: usize = 256 * 1024;
 /// Messages that wait for a follower; behind that it is read from the log when the follower is ready.
 const MESSAGES_AHEAD_MAX: usize = 4;
-/// A follower that takes nothing for that long is cut.
-const SLOW_AFTER: Duration = Duration::from_secs(30);
 
 /// Lets others follow the log. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +34,7 @@ pub struct Feed {
     durable: watch::Receiver<Revision>,
     stop: Stop,
     progress_interval: Duration,
+    slow_after: Duration,
 }
 
 /// What a follower receives: events, then why there are no more.
@@ -60,9 +60,16 @@ impl Stream for Events {
 }
 
 impl Feed {
-    /// A feed of that log, which moves when `durable` does and ends when `stop` says so.
-    pub fn new(log: Arc<dyn Log>, durable: watch::Receiver<Revision>, stop: Stop, progress_interval: Duration) -> Self {
-        Self { log, durable, stop, progress_interval }
+    /// A feed of that log, which moves when `durable` does and ends when `stop` says so. A follower that takes nothing for
+    /// `slow_after` is cut.
+    pub fn new(
+        log: Arc<dyn Log>,
+        durable: watch::Receiver<Revision>,
+        stop: Stop,
+        progress_interval: Duration,
+        slow_after: Duration,
+    ) -> Self {
+        Self { log, durable, stop, progress_interval, slow_after }
     }
 
     /// Everything after the follower's last entry.
@@ -153,11 +160,11 @@ impl Feed {
 
     async fn send(&self, sender: &mpsc::Sender<Event>, event: Event) -> Result<(), Fault> {
         tokio::select! {
-            sent = tokio::time::timeout(SLOW_AFTER, sender.send(event)) => match sent {
+            sent = tokio::time::timeout(self.slow_after, sender.send(event)) => match sent {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(_)) => Err(Fault::new(Reason::SlowConsumer, "the follower has left")),
                 Err(_) => {
-                    let message = format!("nothing was taken for {} s; follow again from the last revision", SLOW_AFTER.as_secs());
+                    let message = format!("nothing was taken for {} ms; follow again from the last revision", self.slow_after.as_millis());
                     Err(Fault::new(Reason::SlowConsumer, message))
                 }
             },
@@ -182,17 +189,4 @@ impl Feed {
         })
         .await
     }
-}
-
-/// Does something that blocks off the async threads.
-///
-/// # Errors
-/// What it answers, or `Internal` if it panics.
-pub async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "reading the log panicked");
-        Err(Fault::new(Reason::Internal, "reading the log failed unexpectedly"))
-    })
 }

@@ -3,6 +3,7 @@
 mod feed;
 mod ingest;
 mod registry;
+mod stream;
 
 pub use self::{feed::FeedHandlers, ingest::IngestHandlers, registry::RegistryHandlers};
 use crate::submit::Receipt;

@@ -4,8 +4,10 @@ pub mod config;
 pub mod feed;
 pub mod grpc;
 pub mod log;
+pub mod maintenance;
 pub mod submit;
 pub mod transfer;
+mod watchdog;
 
 use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -36,6 +38,9 @@ const SERVICES: [&str; 3] = ["tonghop.v1.RegistryService", "tonghop.v1.IngestSer
 /// Calls have been answered before the writer is told to stop, so it has little left to do.
 const WRITER_STOP_MAX: Duration = Duration::from_secs(1);
 
+/// Callers of a log that has stalled get that long to be told.
+const STALLED_DRAIN_MAX: Duration = Duration::from_secs(1);
+
 /// Why the service cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,9 +62,6 @@ pub enum Error {
     /// Reflection cannot be built.
     #[error("cannot describe the services: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The server ended by itself.
-    #[error("the server ended: {0}")]
-    Server(#[from] tonic::transport::Error),
 }
 
 impl Error {
@@ -70,7 +72,7 @@ impl Error {
             Self::Config(_) => 64,
             Self::Open(_, OpenError::Damaged(_)) | Self::Replay(_) => 65,
             Self::Bind(..) => 69,
-            Self::Reflection(_) | Self::Server(_) => 70,
+            Self::Reflection(_) => 70,
             Self::Open(_, OpenError::InUse | OpenError::Io(_)) => 73,
             Self::Log(_) => 74,
         }
@@ -84,14 +86,15 @@ impl Error {
 pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     config.server.check_listen(config.listen).map_err(Error::Config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log = SledLog::open(&config.data, config.free_bytes_min());
+    let log = SledLog::open(&config.data, config.space_min());
     let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
     let (submitter, mut writer) = submit::start(log.clone(), clock.clone())?;
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
 
-    let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), config.progress_interval());
+    let (progress_interval, slow_after) = (config.progress_interval(), config.slow_after());
+    let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), progress_interval, slow_after);
     let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store() };
-    let ingest = IngestHandlers { submitter, log: log.clone() };
+    let ingest = IngestHandlers { submitter, log: log.clone(), stop: stop.clone(), stream_rules: config.streams };
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     routes
         .add_service(
@@ -114,11 +117,18 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     health.set_serving(true).await;
     let mut serving = pin!(serve::serve(listener, routes.routes(), &config.server, health, stop.clone()));
     tokio::select! {
-        served = &mut serving => served?,
+        () = &mut serving => {}
         error = writer.failed() => {
             // Callers that wait are told that the outcome is not known; nobody is acknowledged any more.
             stop.token.cancel();
-            serving.await?;
+            serving.await;
+            return Err(error.into());
+        }
+        error = watchdog::stalled(&*log, config.stall_max()) => {
+            tracing::error!(%error, "the disk does not answer");
+            stop.token.cancel();
+            // The writer hangs, and so do its callers: whether they are written is not known.
+            let _ = tokio::time::timeout(STALLED_DRAIN_MAX, serving).await;
             return Err(error.into());
         }
     }

@@ -8,6 +8,7 @@
 //! ```text
 //! <data>/head       two slots of 4 KiB: store id, epoch, a revision and its chain hash; locked by the running process
 //! <data>/log/       sled: one tree, "log"
+//! <data>/ballast    32 MiB of nothing, given up when the disk is too full for sled to open
 //! ```
 //!
 //! # KEYS AND VALUES
@@ -42,19 +43,31 @@
 //! that was acknowledged. The service then refuses to serve. sled can come back empty without an error, and a flipped
 //! bit can make it lose its tail in silence; the head is what notices.
 //!
+//! A new log is made as `log.new/` and gets its name when it is whole.
+//!
+//! At the start every file of sled is synced and then dropped from the kernel's memory: what a killed process had written is
+//! about to be shown and acknowledged, and what a failed sync could not save may not be.
+//!
 //! The directory `log/` gets the attribute "synchronous" (`chattr +S`) while it is empty: power cuts while sled opens,
 //! and its file `conf`, are otherwise not covered by step 3.
 //!
+//! sled refuses to open where a crash has left it an unfinished snapshot: those are removed first, for the one before is
+//! there.
+//!
 //! A full disk is seen coming: below a low-water mark of free space nothing is appended any more, reading goes on, and
-//! appending goes on when there is space again. The mark leaves sled the room that it needs to open.
+//! appending goes on when there is space again. The ballast leaves sled the room that it needs to open (`log/sled/space`).
+//!
+//! A write that does not end is a failed one: a watchdog ends the process (`--stall-ms-max`).
 //!
 //! After a failed write or sync the outcome is not known. The log never tries again: it refuses everything, and the
 //! process ends. The next start reads what is really there.
 
 pub mod sled;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub mod memory;
+
+use std::time::Instant;
 
 use shared::{
     codec::Record,
@@ -107,6 +120,9 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// How much room is left and how much is needed, in words.
     fn check_space(&self) -> Result<(), String>;
+
+    /// Since when the write that is on its way takes; none if none is.
+    fn busy_since(&self) -> Option<Instant>;
 
     /// Writes down what may lag behind the tail; for idle moments and the end.
     ///

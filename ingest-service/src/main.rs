@@ -10,16 +10,26 @@ use std::{
 use clap::Parser;
 use ingest_service::{
     config::{Command, Config},
+    maintenance,
     transfer::{self, TransferError, Transferred},
 };
 use shared::process;
 
 fn main() -> ExitCode {
     let mut config = Config::parse();
-    match config.command.take() {
-        None => serve(config),
-        Some(Command::Export { to }) => report("exported", export(&config.data, &to)),
-        Some(Command::Import { from }) => report("imported", import(&config.data, &from)),
+    let Some(command) = config.command.take() else { return serve(config) };
+    if let Err(error) = process::set_fault_points(&config.server) {
+        eprintln!("{error}");
+        return ExitCode::from(64);
+    }
+    match command {
+        Command::Export { to } => report(export(&config.data, &to).map(|done| format!("exported {done}"))),
+        Command::Import { from } => report(import(&config.data, &from).map(|done| format!("imported {done}"))),
+        Command::Verify => report(maintenance::verify(&config.data).map(|found| format!("verified {found}"))),
+        Command::Compact => {
+            report(maintenance::compact(&config.data).map(|(before, after)| format!("was {before}\nis {after}")))
+        }
+        Command::NewEpoch => report(maintenance::begin_epoch(&config.data).map(|begun| format!("begun {begun}"))),
     }
 }
 
@@ -55,10 +65,10 @@ fn import(data: &Path, from: &Path) -> Result<Transferred, TransferError> {
     transfer::import(data, &mut BufReader::new(File::open(from)?))
 }
 
-fn report(done: &str, outcome: Result<Transferred, TransferError>) -> ExitCode {
+fn report(outcome: Result<String, TransferError>) -> ExitCode {
     match outcome {
-        Ok(Transferred { store, last }) => {
-            eprintln!("{done} store {store} up to revision {}", last.revision);
+        Ok(done) => {
+            eprintln!("{done}");
             ExitCode::SUCCESS
         }
         Err(error) => {

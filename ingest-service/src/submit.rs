@@ -1,20 +1,28 @@
 //! The one writer: decides every change in order, appends them in groups, answers when they are durable.
 //!
-//! Callers hand in work and wait. One thread takes what has queued up since the last group, decides each piece against
-//! the state with everything before it, appends the group at once, and only then lets anybody see it: first the published
-//! snapshot, then the feed, then the callers.
+//! Callers hand in work and wait, each one piece of it; a stream hands in several at once. The writer has two threads, one
+//! behind the other. The first takes what has queued up and decides each piece against the state with everything before
+//! it, durable or not. The second appends a group of what was decided at once, and only then lets anybody see it: first
+//! the published snapshot, then the feed, then the callers. While it waits for the disk, the first fills the next group.
+//! Groups stay in order, and so do answers: whoever hears of something hears of it after all that it rests on is durable.
 
+mod append;
 mod check;
 mod decide;
 mod findings;
+mod queue;
+mod ready;
 mod register;
 mod state;
+#[cfg(feature = "simulation")]
+pub mod task;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -26,29 +34,36 @@ use shared::{
     clock::Clock,
     codec::{self, EncodeFault, Record, RecordFault},
     convert::ingest::Unreadable,
+    fault_point,
     model::{
         command::{Command, EventsRequest, FormsRequest, SubmitRequest, UnitsRequest, WithdrawRequest},
         fault::{Fault, Reason},
         finding::Finding,
         indicator::Indicator,
-        log::Revision,
+        log::{Link, Revision},
         term::Term,
     },
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 
 pub use self::state::{ReportRecord, Snapshot};
-use self::{check::Checked, decide::Decision, state::State};
+use self::{
+    append::{Appender, Group},
+    decide::{Decided, Decision},
+    queue::{Lane, Next, Queue},
+    ready::{Facts, Ready},
+    state::State,
+};
 use crate::log::{Log, LogError};
 
-/// Work that waits for the writer; more is refused.
-const QUEUE_MAX: usize = 4096;
-/// Calls that share one commit.
-const GROUP_CALLS_MAX: usize = 1024;
+/// Pieces of work that share one commit, roughly.
+const GROUP_PIECES_MAX: usize = 1024;
 /// Bytes after which a group is closed.
 const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// After that long without work the log brings its head up to date.
-const IDLE: Duration = Duration::from_millis(10);
+/// Groups that were decided and wait for the disk beside the one that is being appended.
+const GROUPS_AHEAD_MAX: usize = 1;
+/// How long nothing may come before the writer looks around.
+const IDLE: Duration = Duration::from_millis(100);
 /// Bytes read from the log at a time while it is replayed.
 const REPLAY_BYTES: usize = 1024 * 1024;
 
@@ -92,33 +107,42 @@ pub enum Receipt {
     },
 }
 
-enum Message {
-    Job(Box<Job>),
-    /// Finish what was queued before, then end.
-    Stop,
+/// What becomes of a piece of work.
+pub type Outcome = Result<Receipt, Fault>;
+
+/// Work with what can be found out about it before it is its turn.
+#[derive(Debug)]
+pub struct Prepared {
+    work: Work,
+    /// What is known of a report, and against which registry.
+    ready: Option<Ready>,
 }
 
-type Outcome = Result<Receipt, Fault>;
-
+/// Pieces of work that were handed in together, decided one after the other; what is refused already keeps its place.
 struct Job {
-    work: Work,
-    /// What the caller's own thread has found out about a report, and against which registry.
-    checked: Option<Checked>,
-    reply: oneshot::Sender<Outcome>,
+    pieces: Vec<Result<Prepared, Fault>>,
+    reply: oneshot::Sender<Vec<Outcome>>,
 }
 
 /// Hands work to the writer and shows what is durable. Cheap to clone.
 #[derive(Clone)]
 pub struct Submitter {
-    queue: SyncSender<Message>,
+    queue: Queue<Job>,
     published: Arc<ArcSwap<Snapshot>>,
+}
+
+/// Work that the writer has.
+#[derive(Debug)]
+pub struct Pending {
+    answer: oneshot::Receiver<Vec<Outcome>>,
+    count: usize,
 }
 
 /// The writer's thread. It ends when it is told to, or when the log fails.
 pub struct Writer {
     /// The newest durable revision.
     pub durable: watch::Receiver<Revision>,
-    queue: SyncSender<Message>,
+    queue: Queue<Job>,
     failed: oneshot::Receiver<LogError>,
     thread: JoinHandle<()>,
 }
@@ -134,33 +158,69 @@ pub enum ReplayError {
     Record(#[from] RecordFault),
 }
 
+/// Everything that writes, before it runs.
+struct Parts {
+    submitter: Submitter,
+    decider: Decider,
+    appender: Appender,
+    /// Groups on their way from the one to the other.
+    decided: Receiver<Group>,
+    durable: watch::Receiver<Revision>,
+}
+
+/// Replays the log; nothing is written before the parts run.
+fn parts(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<Parts, ReplayError> {
+    let state = replay(&*log)?;
+    let published = Arc::new(ArcSwap::from_pointee(state.snapshot()));
+    let (durable_sender, durable) = watch::channel(state.revision());
+    let is_free = Arc::new(AtomicBool::new(false));
+    let submitter = Submitter { queue: Queue::new(), published: published.clone() };
+    let appender = Appender { log: log.clone(), published, durable: durable_sender, is_free: is_free.clone() };
+    let (groups, decided) = sync_channel(GROUPS_AHEAD_MAX);
+    let last = log.tail();
+    let decider = Decider { log, clock, state, last, space: Ok(()), groups, is_free };
+    Ok(Parts { submitter, decider, appender, decided, durable })
+}
+
 /// Replays the log and starts the writer.
 ///
 /// # Errors
 /// [`ReplayError`] if the log is damaged; nothing is started.
 pub fn start(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<(Submitter, Writer), ReplayError> {
-    let state = replay(&*log)?;
-    let published = Arc::new(ArcSwap::from_pointee(state.snapshot()));
-    let (durable_sender, durable) = watch::channel(state.revision());
+    let Parts { submitter, mut decider, appender, decided, durable } = parts(log, clock)?;
     let (failed_sender, failed) = oneshot::channel();
-    let (queue, jobs) = sync_channel(QUEUE_MAX);
-    let mut write_loop = WriteLoop { log, clock, state, published: published.clone(), durable: durable_sender };
-    let run = move || {
-        let ended = catch_unwind(AssertUnwindSafe(|| write_loop.run(&jobs)));
-        let error = match ended {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(_) => LogError::Storage("the writer panicked".to_owned()),
+    let (queue, jobs) = (submitter.queue.clone(), submitter.queue.clone());
+    let appending = {
+        let queue = queue.clone();
+        spawn("appender", move || {
+            let ended = catch_unwind(AssertUnwindSafe(|| appender.run(&decided, || queue.nudge())));
+            let ended = ended.unwrap_or_else(|_| Err(LogError::Storage("the appender panicked".to_owned())));
+            // What was decided behind a failure is never appended, so nothing more is to be decided either.
+            queue.abandon();
+            ended
+        })?
+    };
+    let thread = spawn("writer", move || {
+        let decided = catch_unwind(AssertUnwindSafe(|| decider.run(&jobs)));
+        jobs.abandon();
+        // The appender ends when no more groups can come.
+        drop(decider);
+        let appended = appending.join().unwrap_or_else(|_| Err(LogError::Storage("the appender panicked".to_owned())));
+        let error = match (appended, decided) {
+            (Err(error), _) => error,
+            (Ok(()), Err(_)) => LogError::Storage("the writer panicked".to_owned()),
+            (Ok(()), Ok(())) => return,
         };
         tracing::error!(%error, "the writer stops; nothing is acknowledged any more");
         // Nobody listens only when the process is ending anyway.
         let _ = failed_sender.send(error);
-    };
-    let thread = std::thread::Builder::new()
-        .name("writer".to_owned())
-        .spawn(run)
-        .map_err(|error| LogError::Storage(format!("the writer cannot be started: {error}")))?;
-    Ok((Submitter { queue: queue.clone(), published }, Writer { durable, queue, failed, thread }))
+    })?;
+    Ok((submitter, Writer { durable, queue, failed, thread }))
+}
+
+fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LogError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    thread.map_err(|error| LogError::Storage(format!("the {name} cannot be started: {error}")))
 }
 
 impl Writer {
@@ -174,8 +234,7 @@ impl Writer {
 
     /// Finishes what was queued and ends. Blocks.
     pub fn stop(self) {
-        // The writer is gone already only if the log has failed.
-        let _ = self.queue.send(Message::Stop);
+        self.queue.close();
         if self.thread.join().is_err() {
             tracing::error!("the writer panicked");
         }
@@ -183,14 +242,15 @@ impl Writer {
 }
 
 impl Submitter {
-    /// Waits until the work is on disk, or refused.
+    /// Finds out what can be found out before it is the work's turn: reports are checked here, by many threads at once; the
+    /// writer looks again only if the registry has changed.
     ///
     /// # Errors
-    /// The refusal; `Overloaded` if too much waits already; `StorageFailed` if the outcome is not known.
-    pub async fn submit(&self, work: Work) -> Result<Receipt, Fault> {
-        // Reports are checked here, by many threads at once; the writer looks again only if the registry has changed.
-        let checked = match &work {
-            Work::Report(command) => Some(Checked::now(&self.snapshot().registry, &command.content.draft)?),
+    /// The refusal of a report.
+    pub fn prepare(&self, mut work: Work) -> Result<Prepared, Fault> {
+        fault_point::reach("decoded");
+        let ready = match &mut work {
+            Work::Report(command) => Some(Ready::of(&self.published.load().registry, command)?),
             Work::Units(_)
             | Work::Events(_)
             | Work::Forms(_)
@@ -198,12 +258,35 @@ impl Submitter {
             | Work::Terms(_)
             | Work::Withdrawal(_) => None,
         };
+        Ok(Prepared { work, ready })
+    }
+
+    /// Waits until the work is on disk, or refused.
+    ///
+    /// # Errors
+    /// The refusal; `Overloaded` if too much waits already; `StorageFailed` if the outcome is not known.
+    pub async fn submit(&self, work: Work) -> Outcome {
+        let prepared = self.prepare(work)?;
+        let room = self.queue.try_room(Lane::Calls).ok_or_else(overloaded)?;
+        let mut outcomes = self.enqueue(Lane::Calls, vec![Ok(prepared)], room).outcomes().await;
+        outcomes.pop().unwrap_or_else(|| Err(storage_failed("the writer has stopped")))
+    }
+
+    /// Hands in pieces of work that are decided one after the other; waits while there is no room for them.
+    pub async fn submit_in_order(&self, pieces: Vec<Result<Prepared, Fault>>) -> Pending {
+        match self.queue.room(Lane::Streams, pieces.len()).await {
+            Some(room) => self.enqueue(Lane::Streams, pieces, room),
+            None => unreachable!("nobody closes the queue's room"),
+        }
+    }
+
+    fn enqueue(&self, lane: Lane, pieces: Vec<Result<Prepared, Fault>>, room: OwnedSemaphorePermit) -> Pending {
+        fault_point::reach("validated");
         let (reply, answer) = oneshot::channel();
-        self.queue.try_send(Message::Job(Box::new(Job { work, checked, reply }))).map_err(|error| match error {
-            TrySendError::Full(_) => Fault::new(Reason::Overloaded, "too many writes are waiting; try again"),
-            TrySendError::Disconnected(_) => storage_failed("the writer has stopped"),
-        })?;
-        answer.await.unwrap_or_else(|_| Err(storage_failed("the writer has stopped")))
+        let count = pieces.len();
+        // If the writer is gone, so is the reply, and whoever waits for it hears of it.
+        self.queue.push(lane, Job { pieces, reply }, room);
+        Pending { answer, count }
     }
 
     /// The refusal of a report of which not everything can be read: what is wrong with its form, and what the registry says
@@ -220,6 +303,18 @@ impl Submitter {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.published.load_full()
     }
+}
+
+impl Pending {
+    /// Waits until each piece is on disk, or refused; `StorageFailed` where the outcome is not known.
+    pub async fn outcomes(self) -> Vec<Outcome> {
+        let unknown = || vec![Err(storage_failed("the writer has stopped")); self.count];
+        self.answer.await.unwrap_or_else(|_| unknown())
+    }
+}
+
+fn overloaded() -> Fault {
+    Fault::new(Reason::Overloaded, "too many writes are waiting; try again")
 }
 
 fn storage_failed(why: &str) -> Fault {
@@ -258,37 +353,52 @@ fn replay(log: &dyn Log) -> Result<State, ReplayError> {
     Err(LogError::Damaged { revision: last.revision.next(), detail }.into())
 }
 
-struct WriteLoop {
+/// The first half of the writer.
+struct Decider {
     log: Arc<dyn Log>,
     clock: Arc<dyn Clock>,
+    /// Everything that was decided, durable or not.
     state: State,
-    published: Arc<ArcSwap<Snapshot>>,
-    durable: watch::Sender<Revision>,
+    /// The end of the log once all of that is appended.
+    last: Link,
+    /// Whether the disk has room for the group.
+    space: Result<(), Fault>,
+    groups: SyncSender<Group>,
+    is_free: Arc<AtomicBool>,
 }
 
-/// What one commit makes durable, and who waits for it.
-#[derive(Default)]
-struct Group {
-    records: Vec<Record>,
-    bytes: usize,
-    replies: Vec<(oneshot::Sender<Outcome>, Outcome)>,
-}
-
-impl WriteLoop {
-    fn run(&mut self, queue: &Receiver<Message>) -> Result<(), LogError> {
+impl Decider {
+    /// Decides what comes until nothing more does. A group is handed over when the appender is free and nothing else waits,
+    /// or when it is full.
+    fn run(&mut self, queue: &Queue<Job>) {
+        let mut group = Group::default();
         loop {
-            match queue.recv_timeout(IDLE) {
-                Ok(Message::Job(job)) => {
-                    let (group, stops) = self.collect(*job, queue);
-                    self.commit(group)?;
-                    if stops {
-                        return self.log.settle();
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => self.log.settle()?,
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return self.log.settle(),
+            let is_due = !group.replies.is_empty() && self.is_free.load(Ordering::Acquire);
+            match queue.next(if is_due { Duration::ZERO } else { IDLE }) {
+                Next::Job(job) => self.decide_all(job, &mut group),
+                Next::Nothing if is_due => self.hand_over(&mut group),
+                Next::Nothing => {}
+                Next::Closed => return self.hand_over(&mut group),
+            }
+            if group.pieces >= GROUP_PIECES_MAX || group.bytes >= GROUP_BYTES_MAX {
+                self.hand_over(&mut group);
             }
         }
+    }
+
+    /// Hands a group to the appender; waits while one waits for it already.
+    fn hand_over(&self, group: &mut Group) {
+        let group = self.finished(group);
+        self.is_free.store(false, Ordering::Release);
+        // If the appender is gone, so is the queue, and those who wait hear of it.
+        let _ = self.groups.send(group);
+    }
+
+    /// The group with what readers see once it is durable; an empty one is left.
+    fn finished(&self, group: &mut Group) -> Group {
+        let group = std::mem::take(group);
+        let snapshot = (!group.records.is_empty()).then(|| self.state.snapshot());
+        Group { snapshot, ..group }
     }
 
     /// Whether the disk has room. Asked once for every group.
@@ -299,34 +409,30 @@ impl WriteLoop {
         })
     }
 
-    /// Decides the first piece of work and what has queued up behind it; says whether the writer is to stop after that.
-    fn collect(&mut self, first: Job, queue: &Receiver<Message>) -> (Group, bool) {
-        let mut group = Group::default();
-        let mut next = first;
-        let space = self.check_space();
-        loop {
-            let outcome = self.decide(&next.work, next.checked, &space, &mut group);
-            group.replies.push((next.reply, outcome));
-            if group.replies.len() >= GROUP_CALLS_MAX || group.bytes >= GROUP_BYTES_MAX {
-                return (group, false);
-            }
-            next = match queue.try_recv() {
-                Ok(Message::Job(job)) => *job,
-                Ok(Message::Stop) => return (group, true),
-                Err(_) => return (group, false),
-            };
+    fn decide_all(&mut self, job: Job, group: &mut Group) {
+        if group.replies.is_empty() {
+            self.space = self.check_space();
         }
+        let Job { pieces, reply } = job;
+        // Who has left, or is past its deadline, asks again with the same request id.
+        if reply.is_closed() {
+            return;
+        }
+        group.pieces += pieces.len();
+        let outcomes = pieces.into_iter().map(|piece| self.decide(piece?, group)).collect();
+        group.replies.push((reply, outcomes));
     }
 
-    fn decide(
-        &mut self,
-        work: &Work,
-        checked: Option<Checked>,
-        space: &Result<(), Fault>,
-        group: &mut Group,
-    ) -> Outcome {
+    fn decide(&mut self, piece: Prepared, group: &mut Group) -> Outcome {
+        let Prepared { mut work, ready } = piece;
+        let outcome = self.decide_work(&mut work, ready, group);
+        group.done.push(work);
+        outcome
+    }
+
+    fn decide_work(&mut self, work: &mut Work, ready: Option<Ready>, group: &mut Group) -> Outcome {
         // A decision changes nothing, so a fault of ours in it harms one caller and not the writer.
-        let decision = catch_unwind(AssertUnwindSafe(|| decide::decide(&self.state, work, checked)));
+        let decision = catch_unwind(AssertUnwindSafe(|| decide::decide(&self.state, work, ready)));
         let decision = decision.unwrap_or_else(|_| {
             tracing::error!("a decision panicked; nothing of it was written");
             Err(Fault::new(Reason::Internal, "an unexpected condition; nothing was written"))
@@ -337,55 +443,44 @@ impl WriteLoop {
             Decision::Change { changes, request, validate_only } => (changes, request, validate_only),
         };
         if !validate_only {
-            space.clone()?;
+            self.space.clone()?;
         }
         // The clock may jump back; the log does not, and no two changes have the same time.
         let next_moment = self.state.record_time().checked_add(jiff::SignedDuration::from_nanos(1));
         let record_time = self.clock.now().max(next_moment.unwrap_or(jiff::Timestamp::MAX));
         let count = changes.len();
-        let mut link = group.records.last().map_or_else(|| self.log.tail(), |record| record.link);
-        let mut written: Vec<(Entry, Record)> = Vec::with_capacity(count);
-        for (index, (change, findings)) in changes.into_iter().enumerate() {
+        let mut link = self.last;
+        let mut written: Vec<(Entry, Record, Option<Facts>)> = Vec::with_capacity(count);
+        for (index, decided) in changes.into_iter().enumerate() {
+            let Decided { change, findings, facts, encoded } = decided;
             let ends_change = index + 1 == count;
             let request = request.filter(|_| ends_change);
             let entry = Entry { revision: link.revision.next(), record_time, ends_change, request, findings, change };
-            let bytes = codec::encode(&entry).map_err(|fault| not_encodable(&fault))?;
+            let bytes = match encoded {
+                Some(encoded) => encoded.encode(&entry),
+                None => codec::encode(&entry),
+            };
+            let bytes = bytes.map_err(|fault| not_encodable(&fault))?;
             link = codec::next_link(&link, &bytes);
-            written.push((entry, Record { link, entry: bytes }));
+            written.push((entry, Record { link, entry: bytes }, facts));
         }
-        let findings = written.iter().flat_map(|(entry, _)| entry.findings.clone()).collect();
-        let last = written.last().map(|(entry, _)| Box::new(entry.clone()));
+        let findings = written.iter().flat_map(|(entry, ..)| entry.findings.clone()).collect();
         if validate_only {
+            let last = written.pop().map(|(entry, ..)| Box::new(entry));
             return Ok(Receipt::Valid { last, findings });
         }
-        for (entry, record) in &written {
-            self.state.apply(entry);
+        let mut last = None;
+        for (entry, record, facts) in written {
+            self.state.apply_known(&entry, facts);
             group.bytes += record.entry.len();
+            self.last = record.link;
+            group.records.push(record);
+            last = Some(Box::new(entry));
         }
-        group.records.extend(written.into_iter().map(|(_, record)| record));
         Ok(match last {
             Some(last) => Receipt::Written { last, findings },
             None => Receipt::There(self.state.revision()),
         })
-    }
-
-    /// Makes the group durable, then visible, then answers.
-    fn commit(&mut self, group: Group) -> Result<(), LogError> {
-        if let Err(error) = self.log.append(&group.records) {
-            for (reply, _) in group.replies {
-                let _ = reply.send(Err(storage_failed("the log has failed")));
-            }
-            return Err(error);
-        }
-        if !group.records.is_empty() {
-            self.published.store(Arc::new(self.state.snapshot()));
-            self.durable.send_replace(self.state.revision());
-        }
-        for (reply, outcome) in group.replies {
-            // A caller that has gone will ask again with the same request id.
-            let _ = reply.send(outcome);
-        }
-        Ok(())
     }
 }
 

@@ -19,6 +19,7 @@
 //! place; without a head there is no store. What is left of one that did not come to its end is thrown away by the next.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
@@ -96,6 +97,12 @@ pub struct Transferred {
     pub last: Link,
 }
 
+impl fmt::Display for Transferred {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store {} up to revision {}", self.store, self.last.revision)
+    }
+}
+
 /// Writes the whole store of a directory to a file. Nobody else may use the store meanwhile.
 ///
 /// # Errors
@@ -151,7 +158,10 @@ fn write_record(file: &mut impl Write, record: &Record) -> Result<(), TransferEr
 }
 
 /// Hands on every record of a log, each verified against the ones before it; answers the last link.
-fn walk(log: &SledLog, mut each: impl FnMut(&Record) -> Result<(), TransferError>) -> Result<Link, TransferError> {
+pub(crate) fn walk(
+    log: &SledLog,
+    mut each: impl FnMut(&Record) -> Result<(), TransferError>,
+) -> Result<Link, TransferError> {
     let mut last = codec::genesis(log.store());
     loop {
         let records = log.read(last.revision, GROUP_BYTES)?;

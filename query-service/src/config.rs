@@ -1,13 +1,13 @@
 //! Settings of the query-service. Each is a flag and an environment variable; the flag wins.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use shared::config::ServerConfig;
 use tonic::transport::{Endpoint, Uri};
 use uuid::Uuid;
 
-use crate::follow::FollowConfig;
+use crate::follow::{self, FollowConfig};
 use shared::model::log::StoreId;
 
 /// Follows an ingest-service and answers aggregations
@@ -26,6 +26,18 @@ pub struct Config {
     #[arg(long, env = "TONGHOP_STORE_ID")]
     pub store_id: Option<Uuid>,
 
+    /// Directory of the checkpoint; it is this service's own, and can be removed while it does not run
+    #[arg(long, env = "TONGHOP_DATA", default_value = "data/query")]
+    pub data: PathBuf,
+
+    /// Least time from one checkpoint to the next, in milliseconds
+    #[arg(long, env = "TONGHOP_CHECKPOINT_MS_MIN", default_value_t = 30_000)]
+    pub checkpoint_ms_min: u64,
+
+    /// Memory for answers that are given again while nothing new is known, in MiB; 0 remembers none
+    #[arg(long, env = "TONGHOP_REMEMBERED_MIB_MAX", default_value_t = 32)]
+    pub remembered_mib_max: usize,
+
     /// A feed that is silent for longer is given up and asked again, in milliseconds
     #[arg(long, env = "TONGHOP_SILENCE_MS_MAX", default_value_t = 10_000)]
     pub silence_ms_max: u64,
@@ -40,12 +52,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// Settings of the follower.
+    /// Settings of the follower. To be called within a runtime, which its connection belongs to.
     pub fn follow(&self) -> FollowConfig {
         FollowConfig {
-            ingest: Endpoint::from(self.ingest.clone()),
+            channel: follow::endpoint(Endpoint::from(self.ingest.clone())).connect_lazy(),
             store: self.store_id.map(StoreId),
             silence_max: Duration::from_millis(self.silence_ms_max),
+            jitter: follow::full_jitter,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Follows the feed: connect, resume, take in, publish; back off when it breaks, stop answering when it does not fit.
 
-use std::time::Duration;
+use std::{future::pending, sync::Arc, time::Duration};
 
 use proto::v1::{FollowRequest, feed_service_client::FeedServiceClient};
 use shared::{
@@ -14,13 +14,17 @@ use shared::{
     serve::{Health, Stop},
     status,
 };
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{
     Code, Status,
     transport::{Channel, Endpoint},
 };
 
 use crate::{
-    apply::{Applier, ApplyFault},
+    apply::{Applier, ApplyFault, Snapshot},
+    archive::MemoryArchive,
+    checkpoint::Checkpoint,
     view::{Standing, View},
 };
 
@@ -31,12 +35,39 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Settings of the follower.
 #[derive(Clone, Debug)]
 pub struct FollowConfig {
-    /// Where the ingest-service is.
-    pub ingest: Endpoint,
+    /// To the ingest-service; connects when it is used, and again when it broke.
+    pub channel: Channel,
     /// The store that has to be there; any if it is not said.
     pub store: Option<StoreId>,
     /// A feed that is silent for longer is given up; it sends progress marks while idle.
     pub silence_max: Duration,
+    /// A pause of at most that long before it connects again.
+    pub jitter: fn(Duration) -> Duration,
+}
+
+/// What is kept on disk.
+#[derive(Debug)]
+pub struct Kept {
+    /// Where.
+    pub checkpoint: Checkpoint,
+    /// What it held at the start.
+    pub snapshot: Option<Snapshot>,
+    /// Least time between two saves.
+    pub interval: Duration,
+}
+
+/// A connection to the ingest-service with the settings of a follower, still to be made.
+pub fn endpoint(ingest: Endpoint) -> Endpoint {
+    ingest
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .tcp_nodelay(true)
+}
+
+/// Full jitter, so that many followers do not come back at once.
+pub fn full_jitter(max: Duration) -> Duration {
+    rand::random_range(Duration::ZERO..=max)
 }
 
 /// Why following ended this time.
@@ -48,22 +79,26 @@ enum Broken {
     Refused(Fault),
 }
 
-/// Follows until `stop` is cancelled.
-pub async fn run(config: FollowConfig, view: View, health: Health, stop: Stop) {
-    let channel = config
-        .ingest
-        .clone()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(Duration::from_secs(10))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .tcp_nodelay(true)
-        .connect_lazy();
-    let mut follower = Follower { config, view, health, applier: Applier::default(), is_following: false };
+/// Follows until `stop` is cancelled. Without something on disk, everything is kept in memory.
+pub async fn run(config: FollowConfig, kept: Option<Kept>, view: View, health: Health, stop: Stop) {
+    let (channel, jitter) = (config.channel.clone(), config.jitter);
+    let mut follower = Follower::start(config, kept, view, health, stop.clone()).await;
     let mut backoff = BACKOFF_MIN;
     loop {
         let before = follower.applier.index().revision();
+        let damaged = follower.keeping.as_ref().map(|keeping| keeping.checkpoint.damaged());
+        let damaged = async {
+            match damaged {
+                Some(damaged) => damaged.await,
+                None => pending().await,
+            }
+        };
         let broken = tokio::select! {
-            () = stop.token.cancelled() => return,
+            () = stop.token.cancelled() => break,
+            () = damaged => {
+                follower.begin_again().await;
+                continue;
+            }
             broken = follower.follow(channel.clone()) => broken,
         };
         match broken {
@@ -79,13 +114,16 @@ pub async fn run(config: FollowConfig, view: View, health: Health, stop: Stop) {
         if follower.applier.index().revision() > before {
             backoff = BACKOFF_MIN;
         }
-        // Full jitter, so that many followers do not come back at once.
-        let pause = rand::random_range(Duration::ZERO..=backoff);
+        let pause = jitter(backoff);
         backoff = (backoff * 2).min(BACKOFF_MAX);
         tokio::select! {
-            () = stop.token.cancelled() => return,
+            () = stop.token.cancelled() => break,
             () = tokio::time::sleep(pause) => {}
         }
+    }
+    if let Some(keeping) = follower.keeping {
+        // It ends with the last save, or has said why not.
+        let _ = keeping.saving.await;
     }
 }
 
@@ -93,11 +131,74 @@ struct Follower {
     config: FollowConfig,
     view: View,
     health: Health,
+    stop: Stop,
     applier: Applier,
+    keeping: Option<Keeping>,
     is_following: bool,
 }
 
+/// What is shown is saved in the background.
+struct Keeping {
+    checkpoint: Checkpoint,
+    interval: Duration,
+    shown: watch::Sender<Option<Snapshot>>,
+    saving: AbortOnDropHandle<()>,
+}
+
+impl Keeping {
+    fn begin(checkpoint: Checkpoint, interval: Duration, stop: &Stop) -> Self {
+        let (shown, to_save) = watch::channel(None);
+        let saving = AbortOnDropHandle::new(tokio::spawn(checkpoint.keep(to_save, interval, stop.token.clone())));
+        Self { checkpoint, interval, shown, saving }
+    }
+}
+
 impl Follower {
+    /// Takes up what was kept. What was reached once is answered from at once: an answer says up to which revision it knows.
+    async fn start(config: FollowConfig, kept: Option<Kept>, view: View, health: Health, stop: Stop) -> Self {
+        let memory = || Applier::new(Arc::new(MemoryArchive::default()));
+        let mut follower = Self { config, view, health, stop, applier: memory(), keeping: None, is_following: false };
+        let Some(Kept { checkpoint, snapshot, interval }) = kept else { return follower };
+        follower.applier = Applier::new(checkpoint.archive());
+        let is_another = |store: StoreId| follower.config.store.is_some_and(|expected| expected != store);
+        let is_of_another = snapshot.as_ref().is_some_and(|snapshot| is_another(snapshot.position.store));
+        if let Some(snapshot) = snapshot.filter(|_| !is_of_another) {
+            tracing::info!(revision = snapshot.index.revision().get(), "answering from the checkpoint");
+            follower.applier = Applier::resume(checkpoint.archive(), snapshot);
+        }
+        follower.keeping = Some(Keeping::begin(checkpoint, interval, &follower.stop));
+        if is_of_another {
+            tracing::warn!("the checkpoint is of another store than the one to follow");
+            follower.begin_again().await;
+        } else if follower.applier.position().is_some() {
+            follower.caught_up().await;
+        }
+        follower
+    }
+
+    /// Throws away what was kept, and reads the log again.
+    async fn begin_again(&mut self) {
+        self.is_following = false;
+        self.view.set_standing(Standing::CatchingUp);
+        self.health.set_serving(false).await;
+        let Some(Keeping { checkpoint, interval, saving, .. }) = self.keeping.take() else { return };
+        drop(saving);
+        tracing::warn!("the checkpoint is thrown away, the log is read again");
+        match tokio::task::spawn_blocking(|| checkpoint.renewed()).await {
+            Ok(Ok(checkpoint)) => {
+                self.applier = Applier::new(checkpoint.archive());
+                self.keeping = Some(Keeping::begin(checkpoint, interval, &self.stop));
+            }
+            Ok(Err(error)) => self.go_on_in_memory(&error.to_string()),
+            Err(error) => self.go_on_in_memory(&error.to_string()),
+        }
+    }
+
+    fn go_on_in_memory(&mut self, why: &str) {
+        tracing::error!(why, "there is no checkpoint any more, everything is kept in memory");
+        self.applier = Applier::new(Arc::new(MemoryArchive::default()));
+    }
+
     /// Follows until it breaks.
     async fn follow(&mut self, channel: Channel) -> Broken {
         match self.try_follow(channel).await {
@@ -130,7 +231,12 @@ impl Follower {
                     }
                     self.publish();
                 }
-                Event::Progress { newest } => tracing::trace!(revision = newest.get(), "the feed is alive"),
+                Event::Progress { newest } => {
+                    let last = self.applier.position().map(|position| position.link.revision);
+                    if last < Some(newest) {
+                        return Err(Broken::Connection(format!("revision {newest} was sent, and did not come")));
+                    }
+                }
             }
             if newest_at_start.is_some_and(|newest| self.applier.index().revision() >= newest) {
                 self.caught_up().await;
@@ -150,9 +256,12 @@ impl Follower {
         self.applier.open(store, epoch).map_err(|fault| refused(&fault))
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         if let Some(position) = self.applier.position() {
-            self.view.publish(position.store, self.applier.index().clone());
+            self.view.publish(position.store, self.applier.show());
+        }
+        if let Some(keeping) = &self.keeping {
+            keeping.shown.send_replace(self.applier.snapshot());
         }
     }
 
@@ -182,6 +291,9 @@ fn broken(answer: &Status) -> Broken {
         (Code::FailedPrecondition, Some("HISTORY_DIVERGED")) => Reason::HistoryDiverged,
         (Code::FailedPrecondition, Some("HISTORY_TRUNCATED")) => Reason::HistoryTruncated,
         (Code::OutOfRange, Some("FUTURE_REVISION")) => Reason::FutureRevision,
+        // Whatever a later version calls it: it does not have what comes next, and will not.
+        (Code::OutOfRange, _) => Reason::HistoryTruncated,
+        (Code::FailedPrecondition, _) => Reason::HistoryDiverged,
         (Code::DataLoss, _) => Reason::DataCorrupt,
         _ => return Broken::Connection(why),
     };
@@ -196,7 +308,9 @@ fn refused(fault: &ApplyFault) -> Broken {
         // Lost or doubled on the way: asking again from the last revision brings what is missing.
         ApplyFault::Record(Gap { .. }) => Broken::Connection(fault.to_string()),
         ApplyFault::Record(Chain(_)) => Broken::Refused(refusal(Reason::HistoryDiverged, &fault.to_string())),
-        ApplyFault::Record(Unreadable { .. }) => Broken::Refused(refusal(Reason::DataCorrupt, &fault.to_string())),
+        ApplyFault::Record(Unreadable { .. }) | ApplyFault::Poison(_) => {
+            Broken::Refused(refusal(Reason::DataCorrupt, &fault.to_string()))
+        }
     }
 }
 
@@ -206,7 +320,8 @@ fn refusal(reason: Reason, detail: &str) -> Fault {
     Fault::new(
         reason,
         format!(
-            "this service cannot follow its log: {detail}; point it at its store, or restart it to follow this one"
+            "this service cannot follow its log: {detail}; point it at its store, or restart it over an empty directory to \
+             follow this one"
         ),
     )
 }

@@ -7,6 +7,7 @@ mod face;
 mod file;
 mod knowledge;
 mod pieces;
+pub mod remember;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -21,6 +22,7 @@ use proto::v1::{
     WatchRequest, WatchResponse, query_service_server::QueryService,
 };
 use shared::{
+    admit::off_thread,
     call::Deadline,
     clock::Clock,
     convert::query as door,
@@ -35,12 +37,15 @@ use shared::{
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
-use self::{
-    face::Face,
-    knowledge::Knowledge,
-    pieces::{Pieces, off_thread},
+use self::{face::Face, knowledge::Knowledge, pieces::Pieces};
+use crate::{
+    index::effort::{self, Effort},
+    query,
+    view::View,
 };
-use crate::{query, view::View};
+
+/// An answer that is no more work is computed where it was asked for: a thread of its own would cost more.
+const QUICK: Effort = 5_000;
 
 /// QueryService.
 pub struct QueryHandlers {
@@ -161,8 +166,12 @@ impl QueryHandlers {
             let (query, page, at_least) = F::read(request.get_ref())?;
             let published = self.view.read(at_least, deadline(&request)).await?;
             let now = self.clock.now();
-            // Thousands of units may have to be looked at.
-            off_thread(move || face::page::<F>(&published, request.get_ref(), &query, &page, now)).await
+            let quick = effort::within(QUICK, || face::page::<F>(&published, request.get_ref(), &query, &page, now));
+            match quick {
+                Some(answer) => answer,
+                // Thousands of units have to be looked at, or reports to be read.
+                None => off_thread(move || face::page::<F>(&published, request.get_ref(), &query, &page, now)).await,
+            }
         };
         answer.await.map(Response::new).map_err(|fault| status(&fault))
     }

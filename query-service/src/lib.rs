@@ -1,6 +1,8 @@
 //! The query-service: follows the log of an ingest-service, folds it, and answers from the fold.
 
 pub mod apply;
+pub mod archive;
+pub mod checkpoint;
 pub mod config;
 pub mod follow;
 pub mod grpc;
@@ -20,8 +22,10 @@ use shared::{
 use tokio::task::JoinHandle;
 
 use self::{
+    checkpoint::{Checkpoint, OpenError},
     config::Config,
-    grpc::QueryHandlers,
+    follow::Kept,
+    grpc::{QueryHandlers, remember::Remember},
     view::{Standing, View},
 };
 
@@ -37,21 +41,23 @@ pub enum Error {
     /// The address cannot be used.
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, std::io::Error),
+    /// The checkpoint cannot be kept.
+    #[error("cannot keep a checkpoint in {0:?}: {1}")]
+    Checkpoint(std::path::PathBuf, OpenError),
     /// Reflection cannot be built.
     #[error("cannot describe the services: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The server ended by itself.
-    #[error("the server ended: {0}")]
-    Server(#[from] tonic::transport::Error),
 }
 
 impl Error {
-    /// Exit code of the process, after `sysexits.h`: 64 settings, 69 address, 70 internal.
+    /// Exit code of the process, after `sysexits.h`: 64 settings, 69 address, 70 internal,
+    /// 73 directory in use or unusable.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => 64,
             Self::Bind(..) => 69,
-            Self::Reflection(_) | Self::Server(_) => 70,
+            Self::Reflection(_) => 70,
+            Self::Checkpoint(..) => 73,
         }
     }
 }
@@ -65,19 +71,22 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     let view = View::default();
+    let (checkpoint, snapshot) =
+        Checkpoint::open(&config.data).map_err(|error| Error::Checkpoint(config.data.clone(), error))?;
+    let kept = Kept { checkpoint, snapshot, interval: Duration::from_millis(config.checkpoint_ms_min) };
     let slow_after = Duration::from_millis(config.slow_reader_ms_max);
     let handlers = QueryHandlers { view: view.clone(), clock: Arc::new(SystemClock), stop: stop.clone(), slow_after };
     let service = QueryServiceServer::new(handlers);
-    routes
-        .add_service(service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX));
+    let service = service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    routes.add_service(Remember::new(service, view.clone(), config.remembered_mib_max * 1024 * 1024));
 
     tracing::info!(%address, ingest = %config.ingest, "listening");
     stop.calls.spawn(supervise(
-        tokio::spawn(follow::run(config.follow(), view.clone(), health.clone(), stop.clone())),
+        tokio::spawn(follow::run(config.follow(), Some(kept), view.clone(), health.clone(), stop.clone())),
         view,
         health.clone(),
     ));
-    serve::serve(listener, routes.routes(), &config.server, health, stop).await?;
+    serve::serve(listener, routes.routes(), &config.server, health, stop).await;
     Ok(())
 }
 

@@ -5,7 +5,9 @@
 //! The rules are those of SEMANTICS.md.
 
 pub mod availability;
+mod bulk;
 mod cell;
+mod columns;
 pub mod compare;
 pub mod completeness;
 mod condition;
@@ -98,3 +100,6 @@ pub fn measure(known: &Known<'_>, query: &FigureQuery) -> Result<Measure, Fault>
     let Some(slot) = slots.first() else { return Ok(Measure::Value) };
     Ok(figure::computation(&plan::frame(known, &query.plan, slot), query)?.measure)
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,6 +65,12 @@ impl View {
         self.shared.state.send_modify(|state| state.revision = revision);
     }
 
+    /// The newest revision, while answers may be given.
+    pub fn following(&self) -> Option<Revision> {
+        let state = self.shared.state.borrow();
+        matches!(state.standing, Standing::Following).then_some(state.revision)
+    }
+
     /// Says how the follower stands to the log.
     pub fn set_standing(&self, standing: Standing) {
         self.shared.state.send_modify(|state| state.standing = standing);
@@ -122,7 +128,7 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use shared::change::{Change, Entry};
     use uuid::Uuid;
 
@@ -130,16 +136,16 @@ mod tests {
 
     const STORE: StoreId = StoreId(Uuid::from_u128(1));
 
-    fn index(revision: u64) -> Index {
+    pub(crate) fn index(revision: u64) -> Index {
         let mut index = Index::default();
-        index.apply(&Entry {
+        index.apply(&Arc::new(Entry {
             revision: revision.into(),
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
             findings: Vec::new(),
             change: Change::RegisterCompleteFrom(jiff::civil::date(2000, 1, 1)),
-        });
+        }));
         index
     }
 

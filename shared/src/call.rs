@@ -17,9 +17,10 @@ use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use crate::{
+    admit::REFUSALS,
     limits::MESSAGE_BYTES_MAX,
     model::fault::{Fault, Reason},
-    status::status,
+    status::{reason_name, status},
 };
 
 /// When a call must have been answered. Handlers that wait find it in the extensions of their request.
@@ -32,7 +33,12 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(5);
 const REQUEST_ID: &str = "x-request-id";
 
 /// Calls that stay open as long as both sides like.
-const STREAMS: [&str; 3] = ["/tonghop.v1.FeedService/Follow", "/grpc.health.v1.Health/Watch", "/grpc.reflection."];
+const STREAMS: [&str; 4] = [
+    "/tonghop.v1.FeedService/Follow",
+    "/tonghop.v1.IngestService/SubmitReports",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.",
+];
 
 /// Puts [`Call`] around a service.
 #[derive(Clone, Debug)]
@@ -144,19 +150,44 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 
 /// Refusals of the server's own machinery carry no reason; they get one.
 fn with_reason(answer: Response<Body>) -> Response<Body> {
-    let Some(refusal) = Status::from_header_map(answer.headers()).filter(|status| status.details().is_empty()) else {
-        return answer;
-    };
+    let refusal = Status::from_header_map(answer.headers()).filter(|refusal| refusal.details().is_empty());
+    match refusal.as_ref().and_then(fault_of_refusal) {
+        Some(fault) => status(&fault).into_http(),
+        None => answer,
+    }
+}
+
+/// What a refusal of the server's own machinery says, or one at which a message was not let through, where it is about what
+/// the caller has sent.
+pub fn fault_of_refusal(refusal: &Status) -> Option<Fault> {
+    if let Some(name) = reason_name(refusal) {
+        let reason = REFUSALS.into_iter().find(|reason| reason.name() == name)?;
+        return Some(Fault::new(reason, refusal.message()));
+    }
     let (reason, message) = match refusal.code() {
         Code::OutOfRange => (Reason::TooLarge, format!("a message has at most {MESSAGE_BYTES_MAX} bytes")),
         // Our own internal errors have a reason, so this is a message that could not be decoded.
-        Code::Internal => (Reason::MalformedMessage, format!("the message cannot be read: {}", refusal.message())),
+        Code::Internal => {
+            (Reason::MalformedMessage, format!("the message cannot be read: {}", shortened(refusal.message())))
+        }
         Code::Unimplemented => {
             (Reason::UnknownMethod, "there is no such method; ask reflection what there is".to_owned())
         }
-        _ => return answer,
+        _ => return None,
     };
-    status(&Fault::new(reason, message)).into_http()
+    Some(Fault::new(reason, message))
+}
+
+/// Beginning and end of a text that may repeat itself a hundred times in between, as the path to a field does.
+fn shortened(text: &str) -> String {
+    const SIDE_CHARS: usize = 100;
+    let count = text.chars().count();
+    if count <= 2 * SIDE_CHARS {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(SIDE_CHARS).collect();
+    let end: String = text.chars().skip(count - SIDE_CHARS).collect();
+    format!("{start} … {end}")
 }
 
 fn deadline_exceeded(limit: Duration) -> Response<Body> {
@@ -183,6 +214,15 @@ mod tests {
         for bad in ["", "m", "5", "5x", "123456789S", "-1S", "1.5S", "5đ"] {
             assert_eq!(grpc_timeout(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        assert_eq!(shortened("short"), "short");
+        let text = format!("Report.parts: {}: too deep", "Đ.parts: ".repeat(100));
+        let shortened = shortened(&text);
+        assert!(shortened.starts_with("Report.parts: ") && shortened.ends_with(": too deep"), "{shortened}");
+        assert!(shortened.chars().count() <= 203);
     }
 
     type Answer = Result<Response<Body>, std::convert::Infallible>;

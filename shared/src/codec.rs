@@ -11,7 +11,7 @@
 //! The store id at the start makes two stores differ from their first entry on.
 
 use crate::{
-    change::Entry,
+    change::{Change, Entry},
     convert,
     limits::ENTRY_BYTES_MAX,
     model::log::{ChainHash, Link, Revision, StoreId},
@@ -86,13 +86,67 @@ pub fn next_link(previous: &Link, entry: &[u8]) -> Link {
 /// [`EncodeFault`]; such an entry must not be written.
 pub fn encode(entry: &Entry) -> Result<Vec<u8>, EncodeFault> {
     let bytes = convert::entry::encode(entry);
-    // What was found out about an entry must not be the reason to refuse it.
-    let content_bytes = bytes.len() - convert::entry::findings_bytes(entry);
-    if content_bytes > ENTRY_BYTES_MAX {
-        return Err(EncodeFault::TooLarge { bytes: content_bytes });
+    check_size(entry, &bytes)?;
+    check_readable(entry, &bytes)?;
+    Ok(bytes)
+}
+
+/// A report encoded before it is its turn, by many threads at once: all but its name and version, which only the one who
+/// decides knows. It was made sure that what comes back from the bytes is the same report: by the rules of reading, or
+/// by reading it.
+#[derive(Clone, Debug)]
+pub struct EncodedReport(Vec<u8>);
+
+impl EncodedReport {
+    /// Encodes the report of an entry. Name and version of the report do not matter, nor do revision and time of the entry.
+    ///
+    /// # Errors
+    /// [`EncodeFault::Unreadable`]; such an entry must not be written.
+    pub fn of(entry: &Entry) -> Result<Self, EncodeFault> {
+        let body = match &entry.change {
+            Change::ReportSubmitted(report) => convert::entry::encode_report_body(report),
+            _ => Vec::new(),
+        };
+        let encoded = Self(body);
+        match &entry.change {
+            // As sure as reading it again, which a property test compares, and many times as fast.
+            Change::ReportSubmitted(report) if convert::entry::is_surely_readable(entry, report) => {
+                debug_assert_eq!(check_readable(entry, &encoded.around(entry)), Ok(()));
+            }
+            _ => check_readable(entry, &encoded.around(entry))?,
+        }
+        Ok(encoded)
     }
-    match convert::entry::decode(&bytes) {
-        Ok(read) if read == *entry => Ok(bytes),
+
+    /// Encodes an entry of the same report with the same request and findings.
+    ///
+    /// # Errors
+    /// [`EncodeFault::TooLarge`]; such an entry must not be written.
+    pub fn encode(&self, entry: &Entry) -> Result<Vec<u8>, EncodeFault> {
+        let bytes = self.around(entry);
+        check_size(entry, &bytes)?;
+        debug_assert_eq!(bytes, convert::entry::encode(entry));
+        Ok(bytes)
+    }
+
+    fn around(&self, entry: &Entry) -> Vec<u8> {
+        match &entry.change {
+            Change::ReportSubmitted(report) => convert::entry::encode_around(entry, report, &self.0),
+            _ => convert::entry::encode(entry),
+        }
+    }
+}
+
+/// What was found out about an entry must not be the reason to refuse it.
+fn check_size(entry: &Entry, bytes: &[u8]) -> Result<(), EncodeFault> {
+    let findings_bytes = if entry.findings.is_empty() { 0 } else { convert::entry::findings_bytes(entry) };
+    let bytes = bytes.len() - findings_bytes;
+    if bytes > ENTRY_BYTES_MAX { Err(EncodeFault::TooLarge { bytes }) } else { Ok(()) }
+}
+
+fn check_readable(entry: &Entry, bytes: &[u8]) -> Result<(), EncodeFault> {
+    match convert::entry::decode(bytes) {
+        Ok(read) if read == *entry => Ok(()),
         Ok(_) => Err(EncodeFault::Unreadable { detail: "it comes back as another entry".to_owned() }),
         Err(fault) => Err(EncodeFault::Unreadable { detail: fault.to_string() }),
     }

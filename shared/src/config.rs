@@ -21,6 +21,10 @@ pub struct ServerConfig {
     #[arg(long, env = "TONGHOP_DRAIN_MS_MAX", default_value_t = 8_000)]
     pub drain_ms_max: u64,
 
+    /// What one process does at once, and for whom
+    #[command(flatten)]
+    pub load: LoadConfig,
+
     /// What is logged, such as "info" or "info,tonic=debug"
     #[arg(long, env = "TONGHOP_LOG", default_value = "info")]
     pub log: String,
@@ -28,6 +32,99 @@ pub struct ServerConfig {
     /// How log lines are written
     #[arg(long, env = "TONGHOP_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+
+    /// What happens at which fault point; `fault_point` has the words
+    #[cfg(debug_assertions)]
+    #[arg(long, env = "FAILPOINTS", hide = true, default_value = "", hide_default_value = true)]
+    pub fault_points: String,
+}
+
+/// How much one process takes on at once. What goes beyond is refused at once or after a short wait, so that what was taken
+/// on is finished.
+#[derive(Args, Clone, Debug)]
+pub struct LoadConfig {
+    /// Questions that are worked on at once; more than there are cores gain nothing
+    #[arg(long, env = "TONGHOP_WORK_MAX", default_value_t = cores())]
+    pub work_max: usize,
+
+    /// Questions that wait for their turn; beyond it the one that has waited longest is refused
+    #[arg(long, env = "TONGHOP_QUEUE_MAX", default_value_t = 64)]
+    pub queue_max: usize,
+
+    /// Longest time that a question waits for its turn, in milliseconds
+    #[arg(long, env = "TONGHOP_QUEUE_MS_MAX", default_value_t = 1_000)]
+    pub queue_ms_max: u64,
+
+    /// Open unary calls that read, those that wait included
+    #[arg(long, env = "TONGHOP_READS_MAX", default_value_t = 256)]
+    pub reads_max: usize,
+
+    /// Open unary calls that write; most of them wait for the disk, which takes what has queued up in one go
+    #[arg(long, env = "TONGHOP_WRITES_MAX", default_value_t = 1_024)]
+    pub writes_max: usize,
+
+    /// Open streams, other than those of followers and health
+    #[arg(long, env = "TONGHOP_STREAMS_MAX", default_value_t = 256)]
+    pub streams_max: usize,
+
+    /// Open connections; further ones wait to be accepted
+    #[arg(long, env = "TONGHOP_CONNECTIONS_MAX", default_value_t = 10_000)]
+    pub connections_max: usize,
+
+    /// Open connections from one address; further ones are closed
+    #[arg(long, env = "TONGHOP_ADDRESS_CONNECTIONS_MAX", default_value_t = 2_000)]
+    pub address_connections_max: usize,
+
+    /// A new connection that has not brought a request by then is closed, in milliseconds
+    #[arg(long, env = "TONGHOP_FIRST_REQUEST_MS_MAX", default_value_t = 10_000)]
+    pub first_request_ms_max: u64,
+
+    /// A connection is renewed after about that time, in milliseconds; calls that are open may end
+    #[arg(long, env = "TONGHOP_CONNECTION_MS_MAX", default_value_t = 3_600_000)]
+    pub connection_ms_max: u64,
+
+    /// Longest time that calls of a connection to be renewed may take to end, in milliseconds
+    #[arg(long, env = "TONGHOP_CONNECTION_GRACE_MS_MAX", default_value_t = 300_000)]
+    pub connection_grace_ms_max: u64,
+}
+
+/// What the machine can do at once.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Default for LoadConfig {
+    /// As the flags are when none is given.
+    fn default() -> Self {
+        #[derive(clap::Parser)]
+        struct Flags {
+            #[command(flatten)]
+            load: LoadConfig,
+        }
+        <Flags as clap::Parser>::parse_from([""]).load
+    }
+}
+
+impl LoadConfig {
+    /// Longest time that a question waits for its turn.
+    pub fn queue_wait_max(&self) -> Duration {
+        Duration::from_millis(self.queue_ms_max)
+    }
+
+    /// Longest time that a new connection may stay without a request.
+    pub fn first_request_max(&self) -> Duration {
+        Duration::from_millis(self.first_request_ms_max)
+    }
+
+    /// After that long a connection is renewed.
+    pub fn connection_max(&self) -> Duration {
+        Duration::from_millis(self.connection_ms_max)
+    }
+
+    /// Longest time that its calls may take to end.
+    pub fn connection_grace_max(&self) -> Duration {
+        Duration::from_millis(self.connection_grace_ms_max)
+    }
 }
 
 impl ServerConfig {

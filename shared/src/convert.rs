@@ -50,16 +50,21 @@ impl Door {
         Self { is_trusted: true, ..Self::default() }
     }
 
-    fn add(&mut self, path: &str, reason: Reason, message: impl Into<String>) {
-        self.violations.add(path, reason, message);
+    fn add(&mut self, path: impl Display + Copy, reason: Reason, message: impl Into<String>) {
+        self.violations.add(path.to_string(), reason, message);
     }
 
-    fn missing(&mut self, path: &str, message: impl Into<String>) {
+    fn missing(&mut self, path: impl Display + Copy, message: impl Into<String>) {
         self.add(path, Reason::RequiredFieldMissing, message);
     }
 
     /// A field that has a fixed form and must be there.
-    fn required<T: FromStr<Err: Display>>(&mut self, path: &str, text: &str, reason: Reason) -> Option<T> {
+    fn required<T: FromStr<Err: Display>>(
+        &mut self,
+        path: impl Display + Copy,
+        text: &str,
+        reason: Reason,
+    ) -> Option<T> {
         if text.is_empty() {
             self.missing(path, "is required");
             return None;
@@ -68,22 +73,27 @@ impl Door {
     }
 
     /// A field that has a fixed form and may be empty.
-    fn optional<T: FromStr<Err: Display>>(&mut self, path: &str, text: &str, reason: Reason) -> Option<T> {
+    fn optional<T: FromStr<Err: Display>>(
+        &mut self,
+        path: impl Display + Copy,
+        text: &str,
+        reason: Reason,
+    ) -> Option<T> {
         if text.is_empty() {
             return None;
         }
         text.parse().map_err(|fault: T::Err| self.add(path, reason, fault.to_string())).ok()
     }
 
-    fn unit_id(&mut self, path: &str, text: &str) -> Option<UnitId> {
+    fn unit_id(&mut self, path: impl Display + Copy, text: &str) -> Option<UnitId> {
         self.required(path, text, Reason::InvalidId)
     }
 
-    fn indicator_id(&mut self, path: &str, text: &str) -> Option<IndicatorId> {
+    fn indicator_id(&mut self, path: impl Display + Copy, text: &str) -> Option<IndicatorId> {
         self.required(path, text, Reason::InvalidId)
     }
 
-    fn day(&mut self, path: &str, text: &str) -> Option<Date> {
+    fn day(&mut self, path: impl Display + Copy, text: &str) -> Option<Date> {
         if text.is_empty() {
             return None;
         }
@@ -94,13 +104,13 @@ impl Door {
         day
     }
 
-    fn decimal(&mut self, path: &str, text: &str) -> Option<Decimal> {
+    fn decimal(&mut self, path: impl Display + Copy, text: &str) -> Option<Decimal> {
         decimal::parse(text)
             .map_err(|fault| self.add(path, Reason::InvalidDecimal, format!("{} {fault}", quote(text))))
             .ok()
     }
 
-    fn text(&mut self, path: &str, text: &str, chars_max: usize) -> String {
+    fn text(&mut self, path: impl Display + Copy, text: &str, chars_max: usize) -> String {
         if self.is_trusted {
             return text.to_owned();
         }
@@ -110,7 +120,7 @@ impl Door {
         })
     }
 
-    fn required_text(&mut self, path: &str, text: &str, chars_max: usize) -> String {
+    fn required_text(&mut self, path: impl Display + Copy, text: &str, chars_max: usize) -> String {
         let before = self.violations.len();
         let clean = self.text(path, text, chars_max);
         if clean.is_empty() && self.violations.len() == before {
@@ -120,7 +130,7 @@ impl Door {
     }
 
     /// An enum that may be left out.
-    fn optional_enum<T: Wire>(&mut self, path: &str, number: i32) -> Option<T> {
+    fn optional_enum<T: Wire>(&mut self, path: impl Display + Copy, number: i32) -> Option<T> {
         match T::Proto::try_from(number) {
             Ok(value) => T::from_proto(value),
             Err(_) => {
@@ -131,7 +141,7 @@ impl Door {
     }
 
     /// An enum that must be there.
-    fn required_enum<T: Wire>(&mut self, path: &str, number: i32) -> Option<T> {
+    fn required_enum<T: Wire>(&mut self, path: impl Display + Copy, number: i32) -> Option<T> {
         let before = self.violations.len();
         let value = self.optional_enum(path, number);
         if value.is_none() && self.violations.len() == before {
@@ -141,7 +151,7 @@ impl Door {
     }
 
     /// A short key, such as an attribute's.
-    fn key(&mut self, path: &str, text: &str, allowed: fn(u8) -> bool, rule: &str) -> String {
+    fn key(&mut self, path: impl Display + Copy, text: &str, allowed: fn(u8) -> bool, rule: &str) -> String {
         if self.is_trusted {
             return text.to_owned();
         }
@@ -152,7 +162,7 @@ impl Door {
     }
 
     /// Names by language, at least one.
-    fn names(&mut self, path: &str, names: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    fn names(&mut self, path: impl Display + Copy, names: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         if names.is_empty() {
             self.missing(path, "needs at least one name, such as {\"en\": \"…\"}");
         }
@@ -166,7 +176,7 @@ impl Door {
     }
 
     /// The number of a version; 0 is 1.
-    fn version(&mut self, path: &str, version: i32) -> Option<u32> {
+    fn version(&mut self, path: impl Display + Copy, version: i32) -> Option<u32> {
         let number = u32::try_from(version).ok();
         if number.is_none() {
             self.add(path, Reason::InvalidNumber, "is negative; leave it out for the first version");
@@ -175,7 +185,7 @@ impl Door {
     }
 
     /// Whether so many elements are allowed; if not, none of them is looked at.
-    fn allows(&mut self, path: &str, count: usize, count_max: usize) -> bool {
+    fn allows(&mut self, path: impl Display + Copy, count: usize, count_max: usize) -> bool {
         if count <= count_max || self.is_trusted {
             return true;
         }
@@ -185,16 +195,19 @@ impl Door {
 
     /// The id of the request, if it has one, with the digest of its content.
     fn request_key(&mut self, request_id: &str, digest: impl FnOnce() -> [u8; 16]) -> Option<RequestKey> {
+        self.request_id(request_id).map(|id| RequestKey { id, digest: digest() })
+    }
+
+    /// The id of the request, if it has one.
+    fn request_id(&mut self, request_id: &str) -> Option<Uuid> {
         if request_id.is_empty() {
             return None;
         }
-        match Uuid::try_parse(request_id) {
-            Ok(id) => Some(RequestKey { id, digest: digest() }),
-            Err(_) => {
-                self.add("request_id", Reason::InvalidUuid, "is no UUID; take a new one for every request");
-                None
-            }
+        let id = Uuid::try_parse(request_id).ok();
+        if id.is_none() {
+            self.add("request_id", Reason::InvalidUuid, "is no UUID; take a new one for every request");
         }
+        id
     }
 
     fn page_size(&mut self, page_size: i32) -> usize {

@@ -3,12 +3,14 @@
 //! `model`, `registry` and `change` are pure: no proto, no io, no clock. Proto types come in and go out through
 //! `convert` and nowhere else.
 
+pub mod admit;
 pub mod call;
 pub mod change;
 pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod convert;
+pub mod fault_point;
 pub mod feed;
 pub mod limits;
 pub mod model;

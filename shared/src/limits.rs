@@ -66,6 +66,20 @@ pub const CODES_MAX: usize = 200;
 pub const DECIMAL_DIGITS_MAX: usize = 28;
 /// Bytes of a request or an answer.
 pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages and texts that one request may be made of, at all depths.
+pub const MESSAGE_PARTS_MAX: usize = 100_000;
+/// Bytes in memory that a part of a message is counted for.
+pub const PART_BYTES: usize = 512;
+/// Bytes in memory from which on a message counts as large.
+pub const LARGE_MESSAGE_BYTES_MIN: usize = 64 * 1024;
+/// Bytes in memory of all large messages that are worked on at once.
+pub const LARGE_MESSAGES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Open calls of health checks, reflection and followers.
+pub const VITAL_CALLS_MAX: usize = 1_024;
+/// Bytes of the headers of a request.
+pub const HEADER_BYTES_MAX: u32 = 16 * 1024;
+/// Open calls on one connection.
+pub const CONNECTION_CALLS_MAX: u32 = 100;
 /// Bytes of the violations in an error; further ones are counted only.
 pub const VIOLATION_BYTES_MAX: usize = 4 * 1024;
 /// Violations that are kept of one request; further ones are counted only.

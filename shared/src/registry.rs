@@ -140,6 +140,9 @@ impl Registry {
 
     /// The change ends: tells the life of every unit anew that its events name, or named before.
     pub fn settle(&mut self) {
+        if self.untold.is_empty() {
+            return;
+        }
         let untold = std::mem::replace(&mut self.untold, RedBlackTreeSetSync::new_sync());
         for unit in untold.iter() {
             if let Some(record) = self.units.get(unit).cloned() {

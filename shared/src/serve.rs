@@ -1,6 +1,8 @@
 //! A gRPC server as both services run it: limits, health, reflection, calls around which [`crate::call`] stands, and an
 //! end that is bounded in time.
 
+mod connection;
+
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::net::TcpListener;
@@ -8,13 +10,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{
     body::Body,
     service::{Routes, RoutesBuilder},
-    transport::{Server, server::TcpIncoming},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use self::connection::Connections;
+pub use self::connection::Listener;
 use crate::{
+    admit::{Admission, AdmitLayer},
     call::{CallLayer, panicked},
     config::ServerConfig,
 };
@@ -92,59 +96,35 @@ pub async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAdd
 const FLUSH_MAX: Duration = Duration::from_millis(250);
 
 /// Serves until `stop` is cancelled, then ends: health says NOT_SERVING, open calls are answered, streams end by
-/// themselves. What has not ended after `drain_max` is cut.
-///
-/// # Errors
-/// The server could not go on.
-pub async fn serve(
-    listener: TcpListener,
-    routes: Routes,
-    config: &ServerConfig,
-    health: Health,
-    stop: Stop,
-) -> Result<(), tonic::transport::Error> {
-    let layers = ServiceBuilder::new()
+/// themselves. What has not ended after the longest time for draining is cut.
+pub async fn serve(listener: impl Listener, routes: Routes, config: &ServerConfig, health: Health, stop: Stop) {
+    let service = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CallLayer::new(config.deadline_max(), stop.calls.clone()))
         // Inside the call, so that the answer to a panic has the call's id; outside, for the call itself.
         .map_response(|response: http::Response<_>| response.map(Body::new))
         .layer(CatchPanicLayer::custom(panicked))
-        .into_inner();
-    // A server does not set this on connections that somebody else accepts; without it every call waits for the
-    // acknowledgement of the one before.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    // The defaults leave a connection that sends broken headers unlimited.
-    let server = Server::builder()
-        .max_concurrent_streams(100)
-        .http2_max_local_error_reset_streams(Some(1024))
-        .http2_max_pending_accept_reset_streams(Some(20))
-        .http2_max_header_list_size(Some(16 * 1024))
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .layer(layers)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop.token.clone().cancelled_owned());
-    let mut server = std::pin::pin!(server);
-    tokio::select! {
-        ended = &mut server => return ended,
-        () = stop.token.cancelled() => {}
-    }
+        .layer(AdmitLayer(Admission::new(&config.load)))
+        .service(routes);
+    let cut = CancellationToken::new();
+    let _ends_what_is_left = cut.clone().drop_guard();
+    let open = TaskTracker::new();
+    let load = config.load.clone();
+    let connections = Connections { service, load, stop: stop.token.clone(), cut, open: open.clone() };
+    connections.accept(listener).await;
     tracing::info!(open_calls = stop.calls.len(), "draining");
     health.set_serving(false).await;
     stop.calls.close();
+    open.close();
     let drained = async {
         tokio::select! {
             // Ends only when every connection has, and an idle health watch never does.
-            ended = &mut server => ended,
-            () = async { stop.calls.wait().await; tokio::time::sleep(FLUSH_MAX).await } => Ok(()),
+            () = open.wait() => {}
+            () = async { stop.calls.wait().await; tokio::time::sleep(FLUSH_MAX).await } => {}
         }
     };
-    match tokio::time::timeout(config.drain_max(), drained).await {
-        Ok(ended) => ended,
-        Err(_) => {
-            tracing::warn!(open_calls = stop.calls.len(), "calls were cut after the longest time for draining");
-            Ok(())
-        }
+    if tokio::time::timeout(config.drain_max(), drained).await.is_err() {
+        tracing::warn!(open_calls = stop.calls.len(), "calls were cut after the longest time for draining");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use prost::Message;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -36,7 +37,9 @@ impl Reason {
     /// Whether the same call may succeed later.
     pub fn retry(self) -> Retry {
         match self {
-            Self::CatchingUp | Self::Overloaded => Retry::After(Duration::from_millis(200)),
+            Self::CatchingUp | Self::Overloaded | Self::StreamExpired | Self::StreamQuotaReached => {
+                Retry::After(Duration::from_millis(200))
+            }
             Self::NotYetVisible | Self::ShuttingDown | Self::SlowConsumer | Self::StorageFailed => {
                 Retry::After(Duration::from_secs(1))
             }
@@ -113,11 +116,14 @@ impl Reason {
             Self::ShuttingDown => ("SHUTTING_DOWN", Code::Unavailable),
             Self::SlowConsumer => ("SLOW_CONSUMER", Code::Unavailable),
             Self::StorageFailed => ("STORAGE_FAILED", Code::Unavailable),
+            Self::StreamExpired => ("STREAM_EXPIRED", Code::Unavailable),
+            Self::StreamQuotaReached => ("STREAM_QUOTA_REACHED", Code::ResourceExhausted),
             Self::Overloaded => ("OVERLOADED", Code::ResourceExhausted),
             Self::DiskFull => ("DISK_FULL", Code::ResourceExhausted),
             Self::DataCorrupt => ("DATA_CORRUPT", Code::DataLoss),
             Self::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
             Self::UnknownMethod => ("UNKNOWN_METHOD", Code::Unimplemented),
+            Self::UnsupportedEncoding => ("UNSUPPORTED_ENCODING", Code::Unimplemented),
             Self::Internal => ("INTERNAL", Code::Internal),
         }
     }
@@ -133,10 +139,30 @@ pub fn status(fault: &Fault) -> Status {
     if !fault.violations.is_empty() {
         details.set_bad_request(field_violations(&fault.violations, fault.unlisted));
     }
-    if let Retry::After(delay) = fault.reason.retry() {
-        details.set_retry_info(Some(delay));
+    let Retry::After(delay) = fault.reason.retry() else {
+        return Status::with_error_details(fault.reason.code(), cut(&fault.message), details);
+    };
+    // Else those who were refused together come back together.
+    let delay = rand::random_range(delay / 2..=delay * 3 / 2);
+    details.set_retry_info(Some(delay));
+    let mut status = Status::with_error_details(fault.reason.code(), cut(&fault.message), details);
+    if fault.reason == Reason::Overloaded {
+        // What gRPC libraries with a retry policy look at (gRFC A6).
+        let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+        status.metadata_mut().insert("grpc-retry-pushback-ms", millis.into());
     }
-    Status::with_error_details(fault.reason.code(), cut(&fault.message), details)
+    status
+}
+
+/// The same status as a message of its own, where it is one part of an answer.
+pub fn status_message(fault: &Fault) -> tonic_types::Status {
+    let status = status(fault);
+    // The details of a status are the whole of it, encoded.
+    tonic_types::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
 }
 
 /// A message that fits into a header, where every byte that is not printable ASCII takes three.
@@ -213,7 +239,10 @@ mod tests {
         assert_eq!(conflict.get_details_error_info().unwrap().metadata["current_revision"], "7");
         assert!(conflict.get_details_retry_info().is_none());
         let busy = status(&Fault::new(Reason::Overloaded, "m"));
-        assert!(busy.get_details_retry_info().is_some());
+        let delay = busy.get_details_retry_info().unwrap().retry_delay.unwrap();
+        let pushback: u128 = busy.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+        assert_eq!(pushback, delay.as_millis());
+        assert!((100..=300).contains(&pushback));
         assert_eq!(reason_name(&busy).as_deref(), Some("OVERLOADED"));
     }
 }

@@ -259,7 +259,7 @@ async fn five_faults_of_form_and_of_reference_are_named_in_one_answer() {
 }
 
 /// Sends bytes as they are.
-struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;
@@ -296,7 +296,8 @@ impl Decoder for Raw {
     }
 }
 
-async fn send(channel: &Channel, method: &'static str, bytes: Vec<u8>) -> Result<(), Status> {
+/// Sends a message as these bytes.
+pub async fn send(channel: &Channel, method: &'static str, bytes: Vec<u8>) -> Result<(), Status> {
     let mut client = tonic::client::Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static(method);
@@ -321,8 +322,9 @@ async fn bytes_that_are_no_message_leave_the_connection_alive() {
         (SUBMIT, too_large, Code::InvalidArgument, "TOO_LARGE"),
         ("/tonghop.v1.IngestService/NoSuchMethod", vec![], Code::Unimplemented, "UNKNOWN_METHOD"),
         ("/no.such.Service/Method", vec![], Code::Unimplemented, "UNKNOWN_METHOD"),
-        // Two million empty sub-messages of two bytes each.
-        (SUBMIT, observations_of_nothing(1_900_000), Code::InvalidArgument, "SEVERAL_VIOLATIONS"),
+        // Empty sub-messages of two bytes each: more than are decoded, and what is decoded is refused.
+        (SUBMIT, observations_of_nothing(1_900_000), Code::InvalidArgument, "TOO_MANY"),
+        (SUBMIT, observations_of_nothing(90_000), Code::InvalidArgument, "SEVERAL_VIOLATIONS"),
     ];
     for (method, bytes, code, expected) in cases {
         let refused = send(&channel, method, bytes).await.unwrap_err();
@@ -339,7 +341,8 @@ async fn bytes_that_are_no_message_leave_the_connection_alive() {
     assert_nothing_stored(&pair, revision).await;
 }
 
-fn observations_of_nothing(count: usize) -> Vec<u8> {
+/// A request whose one report has so many empty observations.
+pub fn observations_of_nothing(count: usize) -> Vec<u8> {
     // Field 9 of Report, empty, again and again; as field 4 of the request.
     let report = [0x4a, 0x00].repeat(count);
     let mut request = vec![0x22];

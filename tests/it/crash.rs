@@ -63,7 +63,7 @@ async fn client(channel: Channel, number: usize, acknowledged: Acknowledged, sto
 }
 
 /// Every acknowledged request stands in the log exactly once, at the revision that its receipt said; no request twice.
-fn assert_nothing_lost_or_doubled(entries: &[Entry], acknowledged: &HashMap<String, i64>) {
+pub fn assert_nothing_lost_or_doubled(entries: &[Entry], acknowledged: &HashMap<String, i64>) {
     let mut revisions: HashMap<&str, i64> = HashMap::new();
     for entry in entries.iter().filter(|entry| matches!(entry.change, Some(Change::Report(_)))) {
         let before = revisions.insert(&entry.request_id, entry.revision);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use proto::v1::{FollowRequest, GetUnitRequest};
-use tests::harness::{FREE_PORT, Pair, start_ingest, start_query, try_start_ingest_with};
+use tests::harness::{FREE_PORT, Pair, start_ingest, start_query_over, try_start_ingest_with};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -53,11 +53,11 @@ async fn sigterm_under_load_answers_what_it_acknowledged_and_ends() {
         }
     };
     assert_eq!(reason(&ended), "SHUTTING_DOWN");
-    let Pair { directory, ingest, query } = pair;
+    let Pair { directory, query_data, ingest, query } = pair;
     let ended = ingest.wait();
     assert!(ended.status.success(), "{}", ended.log);
     while clients.join_next().await.is_some() {}
-    let pair = Pair { ingest: start_ingest(directory.path(), FREE_PORT), directory, query };
+    let pair = Pair { ingest: start_ingest(directory.path(), FREE_PORT), directory, query_data, query };
     let there: std::collections::BTreeSet<i64> = entries(&pair).await.iter().map(|entry| entry.revision).collect();
     assert!(acknowledged.lock().unwrap().iter().all(|revision| there.contains(revision)));
 }
@@ -70,7 +70,7 @@ impl SmallDisk {
     fn mount() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=96m", "tmpfs"]).arg(directory.path()).status();
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=160m", "tmpfs"]).arg(directory.path()).status();
         mount.is_ok_and(|status| status.success()).then_some(Self(directory))
     }
 }
@@ -81,6 +81,13 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Writes until nothing more goes on the disk.
+fn fill(path: &std::path::Path) {
+    use std::io::Write;
+    let mut file = std::fs::File::create(path).unwrap();
+    while file.write_all(&[1; 64 * 1024]).is_ok() {}
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes_while_reading_goes_on_until_there_is_space() {
     let Some(disk) = SmallDisk::mount() else {
@@ -88,28 +95,41 @@ async fn a_full_disk_refuses_writes_while_reading_goes_on_until_there_is_space()
         return;
     };
     let data = disk.0.path().join("data");
-    let settings = ["--free-mib-min", "32"];
+    let settings = ["--free-mib-min", "48"];
     let ingest = try_start_ingest_with(&data, FREE_PORT, &settings).unwrap();
-    let query = start_query(&ingest.uri(), FREE_PORT);
-    let mut pair = Pair { directory: tempfile::tempdir().unwrap(), ingest, query };
+    let (directory, query_data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let query = start_query_over(query_data.path(), &ingest.uri(), FREE_PORT, &[]);
+    let mut pair = Pair { directory, query_data, ingest, query };
     small_world(&pair).await;
     let revision = submit(&pair, flag_report("c0", "t", true)).await.unwrap().revision.unwrap();
 
-    let ballast = disk.0.path().join("ballast");
-    std::fs::write(&ballast, vec![1; 72 * 1024 * 1024]).unwrap();
+    let filler = disk.0.path().join("filler");
+    fill(&filler);
     let refused = submit(&pair, flag_report("c1", "t", true)).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "DISK_FULL"));
     pair.registry().get_unit(GetUnitRequest { id: "c0".into(), on: String::new() }).await.unwrap();
     assert_eq!(entries(&pair).await.last().unwrap().revision, revision, "the feed goes on");
     assert_eq!(yes_and_no(&pair, revision).await, (1, 0));
 
-    std::fs::remove_file(&ballast).unwrap();
+    // sled cannot open on a full disk; the ballast makes room for it.
+    let listen = pair.ingest.address().to_string();
+    let restart = |pair: &mut Pair| {
+        let old = std::mem::replace(&mut pair.ingest, start_ingest(&pair.directory.path().join("other"), FREE_PORT));
+        old.kill();
+        pair.ingest = try_start_ingest_with(&data, &listen, &settings).unwrap();
+    };
+    assert!(data.join("ballast").exists());
+    restart(&mut pair);
+    assert!(!data.join("ballast").exists(), "it was given up");
+    let refused = submit(&pair, flag_report("c1", "t", true)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::ResourceExhausted, "DISK_FULL"));
+    assert_eq!(entries(&pair).await.last().unwrap().revision, revision, "the feed goes on");
+
+    std::fs::remove_file(&filler).unwrap();
     let receipt = submit(&pair, flag_report("c1", "t", true)).await.unwrap();
     assert_eq!(receipt.revision, Some(revision + 1));
-    let listen = pair.ingest.address().to_string();
-    let old = std::mem::replace(&mut pair.ingest, start_ingest(pair.directory.path(), FREE_PORT));
-    old.kill();
-    pair.ingest = try_start_ingest_with(&data, &listen, &settings).unwrap();
+    assert!(data.join("ballast").exists(), "it is laid again");
+    restart(&mut pair);
     assert_eq!(yes_and_no(&pair, revision + 1).await, (2, 0));
     // Before the disk goes.
     drop(pair);
@@ -123,10 +143,10 @@ async fn a_failed_write_ends_the_process_and_nothing_is_acknowledged_any_more() 
     pair.ingest.limit_file_bytes(1);
     let failed = submit(&pair, flag_report("c1", "t", true)).await.unwrap_err();
     assert_eq!(failed.code(), Code::Unavailable, "{failed}");
-    let Pair { directory, ingest, query } = pair;
+    let Pair { directory, query_data, ingest, query } = pair;
     let ended = ingest.wait();
     assert_eq!(ended.status.code(), Some(74), "{}", ended.log);
-    let pair = Pair { ingest: start_ingest(directory.path(), FREE_PORT), directory, query };
+    let pair = Pair { ingest: start_ingest(directory.path(), FREE_PORT), directory, query_data, query };
     let entries = entries(&pair).await;
     assert!(entries.len() >= usize::try_from(revision).unwrap(), "what was acknowledged is there");
     submit(&pair, flag_report("c2", "t", true)).await.unwrap();

@@ -17,13 +17,12 @@ use tests::{
     fixtures,
     harness::{FREE_PORT, Pair, start_query},
     reform,
+    stream::submit_all,
 };
 
 use crate::support::{FLAG, eventually, indicator, observation};
 
 const EVE: &str = fixtures::COMPLETE_FROM;
-/// Reports on their way at once.
-const AT_ONCE: usize = 64;
 
 /// What a commune reports; none of it if it is silent.
 #[derive(Clone, Debug)]
@@ -171,19 +170,7 @@ async fn load() -> National {
         said.insert((*id).to_owned(), report);
     }
     let reports: Vec<SubmitReportRequest> = said.iter().map(|(unit, said)| report(unit, said)).collect();
-    let mut tasks = tokio::task::JoinSet::new();
-    let channel = pair.reports();
-    for part in reports.chunks(reports.len().div_ceil(AT_ONCE)) {
-        let (mut client, part) = (channel.clone(), part.to_vec());
-        tasks.spawn(async move {
-            for report in part {
-                client.submit_report(report).await.unwrap();
-            }
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done.unwrap();
-    }
+    submit_all(pair.reports(), reports, |_| {}).await.unwrap();
     let events = reform::request();
     let merged = |event: &&UnitEvent| event.r#type() == Type::Merge;
     let from =

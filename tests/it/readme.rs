@@ -6,15 +6,21 @@ use serde_json::Value;
 use tests::{
     fixtures,
     harness::{Pair, workspace},
-    json::call,
+    json::call_all,
 };
 
-/// A command and what it prints.
+/// A command and what it prints: one message, of a stream several.
 struct Example {
     request: String,
     port: &'static str,
     method: String,
-    output: Value,
+    output: Vec<Value>,
+}
+
+/// Every JSON value of a text, one behind the other.
+fn values(text: &str) -> Vec<Value> {
+    let values = serde_json::Deserializer::from_str(text).into_iter();
+    values.map(|value| value.unwrap_or_else(|error| panic!("{text}: {error}"))).collect()
 }
 
 /// Every block of the README that shows a grpcurl command and its output.
@@ -27,8 +33,7 @@ fn examples() -> Vec<Example> {
         let (target, output) = rest.split_once('\n')?;
         let (address, method) = target.trim().split_once(' ')?;
         let port = if address.ends_with(":50051") { "50051" } else { "50052" };
-        let output = serde_json::from_str(output).unwrap_or_else(|error| panic!("{output}: {error}"));
-        Some(Example { request: request.to_owned(), port, method: method.to_owned(), output })
+        Some(Example { request: request.to_owned(), port, method: method.to_owned(), output: values(output) })
     };
     blocks.filter_map(example).collect()
 }
@@ -76,17 +81,16 @@ async fn the_examples_of_the_readme_print_what_it_shows() {
     assert!(examples.len() >= 3, "the README has examples");
     for Example { request, port, method, output } in examples {
         let service = if port == "50051" { &pair.ingest } else { &pair.query };
-        let sent: Value = serde_json::from_str(&request).unwrap();
         let answered = if has_grpcurl {
             let address = service.address().to_string();
             let printed =
                 Command::new("grpcurl").args(["-plaintext", "-d", &request, &address, &method]).output().unwrap();
             assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
-            serde_json::from_slice(&printed.stdout).unwrap()
+            values(&String::from_utf8(printed.stdout).unwrap())
         } else {
-            call(service.channel(), &method, &sent).await.unwrap()
+            call_all(service.channel(), &method, &values(&request)).await.unwrap()
         };
-        assert_matches(&method, &output, &answered);
+        assert_matches(&method, &Value::Array(output), &Value::Array(answered));
     }
 }
 

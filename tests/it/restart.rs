@@ -1,7 +1,7 @@
 //! Restarts, foreign stores, clean ends.
 
 use proto::v1::FollowRequest;
-use tests::harness::{FREE_PORT, Pair, Service, start_ingest, try_start_ingest};
+use tests::harness::{FREE_PORT, Pair, start_ingest, start_query_with, try_start_ingest};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -66,8 +66,7 @@ async fn a_query_service_that_was_told_its_store_accepts_no_other() {
     let pair = Pair::start();
     small_world(&pair).await;
     let store = "0192d0c2-7c3e-7f00-8000-0000000000ff";
-    let arguments = ["--ingest", &pair.ingest.uri(), "--listen", FREE_PORT, "--store-id", store];
-    let query = Service::start("query-service", &arguments).unwrap();
+    let query = start_query_with(&pair.ingest.uri(), FREE_PORT, &["--store-id", store]);
     let ask = proto::v1::QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: None, ..Default::default() };
     let client = proto::v1::query_service_client::QueryServiceClient::new(query.channel());
     let refused = eventually(async || {
@@ -90,7 +89,7 @@ fn a_store_that_lost_what_was_acknowledged_is_not_served() {
     let pair = Pair::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(small_world(&pair));
-    let Pair { directory, ingest, query } = pair;
+    let Pair { directory, ingest, query, .. } = pair;
     ingest.tell_to_end();
     assert!(ingest.wait().status.success());
     query.kill();
@@ -127,13 +126,13 @@ async fn sigterm_ends_open_feeds_with_where_to_resume_and_loses_nothing() {
         }
     };
     assert_eq!((ended.code(), reason(&ended).as_str()), (Code::Unavailable, "SHUTTING_DOWN"));
-    let Pair { directory, ingest, query } = pair;
+    let Pair { directory, query_data, ingest, query } = pair;
     let ended = ingest.wait();
     assert!(ended.status.success(), "{}", ended.log);
     assert!(!ended.log.contains("calls were cut"), "{}", ended.log);
 
     let ingest = start_ingest(directory.path(), FREE_PORT);
-    let pair = Pair { directory, query, ingest };
+    let pair = Pair { directory, query_data, query, ingest };
     let next = submit(&pair, flag_report("c1", "t", true)).await.unwrap().revision.unwrap();
     assert_eq!(next, revision + 1);
 }

@@ -1,7 +1,7 @@
 //! What a stranger meets first: --help, reflection, health, deadlines.
 
 use proto::v1::{QueryServiceGetUnitRequest, unit::Level};
-use tests::harness::{FREE_PORT, Pair, Service};
+use tests::harness::{Pair, Service};
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
@@ -95,12 +95,7 @@ fn help_documents_every_setting_with_its_variable_and_default() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_takes_too_long_is_answered_with_deadline_exceeded() {
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().to_str().unwrap();
-    let arguments = ["--data", data, "--listen", FREE_PORT, "--deadline-ms-max", "0"];
-    let ingest = Service::start("ingest-service", &arguments).unwrap();
-    let query = tests::harness::start_query(&ingest.uri(), FREE_PORT);
-    let pair = Pair { directory, ingest, query };
+    let pair = Pair::start_with(&["--deadline-ms-max", "0"], &[]);
     // Ten thousand units are not on disk in no time.
     let mut units = vec![crate::support::unit("vn", Level::Country, "")];
     units.extend((0..9_999).map(|number| crate::support::unit(&format!("c{number}"), Level::Commune, "vn")));
@@ -111,11 +106,7 @@ async fn a_call_that_takes_too_long_is_answered_with_deadline_exceeded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revision_that_does_not_come_is_answered_with_not_yet_visible() {
-    let directory = tempfile::tempdir().unwrap();
-    let ingest = tests::harness::start_ingest(directory.path(), FREE_PORT);
-    let arguments = ["--ingest", &ingest.uri(), "--listen", FREE_PORT, "--deadline-ms-max", "300"];
-    let query = Service::start("query-service", &arguments).unwrap();
-    let pair = Pair { directory, ingest, query };
+    let pair = Pair::start_with(&[], &["--deadline-ms-max", "300"]);
     small_world(&pair).await;
     let request = QueryServiceGetUnitRequest { id: "c0".into(), at_least_revision: Some(999), ..Default::default() };
     let late = pair.queries().get_unit(request).await.unwrap_err();

@@ -12,7 +12,7 @@ use proto::v1::{
 };
 use serde_json::{Value, json};
 use tests::{
-    harness::{FREE_PORT, Pair, Service, run, start_ingest, start_query},
+    harness::{FREE_PORT, Pair, Service, run, start_ingest, start_query, start_query_over},
     json::{call, read},
 };
 use tonic::{
@@ -321,11 +321,7 @@ async fn a_watcher_hears_of_every_change_with_its_cause_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_watcher_is_cut_and_told_where_to_go_on() {
-    let directory = tempfile::tempdir().unwrap();
-    let ingest = start_ingest(directory.path(), FREE_PORT);
-    let arguments = ["--ingest", &ingest.uri(), "--listen", FREE_PORT, "--slow-reader-ms-max", "300"];
-    let query = Service::start("query-service", &arguments).unwrap();
-    let pair = Pair { directory, ingest, query };
+    let pair = Pair::start_with(&[], &["--slow-reader-ms-max", "300"]);
     small_world(&pair).await;
     let first = submit(&pair, flag_report("c0", "t", true)).await.unwrap().revision.unwrap();
     crate::support::yes_and_no(&pair, first).await;
@@ -505,8 +501,9 @@ async fn another_history_gives_other_rows_and_says_which() {
     assert!(run("ingest-service", &import).status.success());
     pair.ingest = start_ingest(pair.directory.path(), &listen);
     let other_ingest = start_ingest(&copy.path().join("store"), FREE_PORT);
-    let other_query = start_query(&other_ingest.uri(), FREE_PORT);
-    let other = Pair { directory: copy, ingest: other_ingest, query: other_query };
+    let query_data = tempfile::tempdir().unwrap();
+    let other_query = start_query_over(query_data.path(), &other_ingest.uri(), FREE_PORT, &[]);
+    let other = Pair { directory: copy, query_data, ingest: other_ingest, query: other_query };
 
     let here = submit(&pair, flag_report("c1", "t", true)).await.unwrap().revision.unwrap();
     let there = submit(&other, flag_report("c1", "t", false)).await.unwrap().revision.unwrap();

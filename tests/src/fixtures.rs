@@ -9,7 +9,7 @@ use proto::v1::{
 };
 use tonic::{Status, transport::Channel};
 
-use crate::{harness::workspace, json, reform};
+use crate::{harness::workspace, json, reform, stream::submit_all};
 
 /// The day from which the register is complete.
 pub const COMPLETE_FROM: &str = "2025-06-30";
@@ -116,7 +116,7 @@ pub fn reports(file: &str) -> Vec<SubmitReportRequest> {
 /// The first refusal.
 pub async fn load(channel: Channel, mut progress: impl FnMut(&str, usize)) -> Result<i64, Status> {
     let mut registry = RegistryServiceClient::new(channel.clone());
-    let mut reports_client = IngestServiceClient::new(channel);
+    let reports_client = IngestServiceClient::new(channel);
     let units = units();
     for chunk in units.chunks(UNITS_A_REQUEST) {
         let request = RegisterUnitsRequest { units: chunk.to_vec(), ..Default::default() };
@@ -145,10 +145,8 @@ pub async fn load(channel: Channel, mut progress: impl FnMut(&str, usize)) -> Re
     let count = forms.forms.len();
     registry.define_forms(forms).await?;
     progress("forms", count);
-    for report in REPORT_FILES.into_iter().flat_map(reports) {
-        reports_client.submit_report(report).await?;
-        progress("reports", 1);
-    }
+    submit_all(reports_client, REPORT_FILES.into_iter().flat_map(reports).collect(), |_| progress("reports", 1))
+        .await?;
     // One change: all of it or nothing.
     let revision = registry.record_unit_events(reform::request()).await?.into_inner().revision;
     progress("the reform of 2025", reform::change_count());

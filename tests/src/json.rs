@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor, SerializeOptions};
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
 use tonic::{
     Request, Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -12,7 +13,14 @@ use tonic::{
 
 /// The published descriptors.
 pub static DESCRIPTORS: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(proto::v1::FILE_DESCRIPTOR_SET).expect("the build publishes readable descriptors")
+    let mut pool =
+        DescriptorPool::decode(proto::v1::FILE_DESCRIPTOR_SET).expect("the build publishes readable descriptors");
+    // The details of refusals. What the API itself uses of that package is there already, under the name that Google gives
+    // the file.
+    let errors = FileDescriptorSet::decode(tonic_types::pb::FILE_DESCRIPTOR_SET).expect("they are published too");
+    let is_new = |file: &FileDescriptorProto| !file.name().ends_with("status.proto");
+    pool.add_file_descriptor_protos(errors.file.into_iter().filter(is_new)).expect("they fit");
+    pool
 });
 
 fn descriptor(name: &str) -> MessageDescriptor {
@@ -51,17 +59,41 @@ fn to_json(message: &DynamicMessage, proto_names: bool) -> serde_json::Value {
 /// # Panics
 /// If there is no such method, or the request is none of its requests.
 pub async fn call(channel: Channel, method: &str, request: &serde_json::Value) -> Result<serde_json::Value, Status> {
+    let mut answers = call_all(channel, method, std::slice::from_ref(request)).await?;
+    answers.pop().ok_or_else(|| Status::internal("no answer"))
+}
+
+/// Calls a method by its name with every message that it is sent, as grpcurl does; answers every message that it answers.
+///
+/// # Errors
+/// The status at the end, if it is one of a refusal.
+///
+/// # Panics
+/// If there is no such method, or a message is none of its requests.
+pub async fn call_all(
+    channel: Channel,
+    method: &str,
+    requests: &[serde_json::Value],
+) -> Result<Vec<serde_json::Value>, Status> {
     let (service, name) = method.split_once('/').unwrap_or_else(|| panic!("{method} is no service/method"));
     let service = DESCRIPTORS.get_service_by_name(service).unwrap_or_else(|| panic!("there is no service {service}"));
     let found = service.methods().find(|method| method.name() == name);
     let found = found.unwrap_or_else(|| panic!("there is no method {method}"));
-    let request = DynamicMessage::deserialize(found.input(), request)
-        .unwrap_or_else(|error| panic!("{request} is no request of {method}: {error}"));
+    let read = |request: &serde_json::Value| {
+        DynamicMessage::deserialize(found.input(), request)
+            .unwrap_or_else(|error| panic!("{request} is no request of {method}: {error}"))
+    };
+    let requests: Vec<DynamicMessage> = requests.iter().map(read).collect();
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = format!("/{method}").parse().expect("a method's name is a path");
-    let answer = client.unary(Request::new(request), path, DynamicCodec(found)).await?;
-    Ok(to_json(answer.get_ref(), false))
+    let request = Request::new(tokio_stream::iter(requests));
+    let mut answers = client.streaming(request, path, DynamicCodec(found)).await?.into_inner();
+    let mut all = Vec::new();
+    while let Some(answer) = answers.message().await? {
+        all.push(to_json(&answer, false));
+    }
+    Ok(all)
 }
 
 struct DynamicCodec(MethodDescriptor);

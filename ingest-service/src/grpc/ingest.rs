@@ -8,6 +8,7 @@ use proto::v1::{
     WithdrawReportResponse, ingest_service_server::IngestService, list_report_versions_response,
 };
 use shared::{
+    admit::off_thread,
     change::Entry,
     codec,
     convert::ingest as door,
@@ -19,13 +20,18 @@ use shared::{
         log::Revision,
     },
     page::take_page,
+    serve::Stop,
     status::status,
 };
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{receipt_revision, registry::unit_named};
+use super::{
+    receipt_revision,
+    registry::unit_named,
+    stream::{Acknowledgements, Streams},
+};
 use crate::{
-    feed::off_thread,
+    config::StreamRules,
     log::Log,
     submit::{Receipt, ReportRecord, Snapshot, Submitter, Work},
 };
@@ -36,6 +42,10 @@ pub struct IngestHandlers {
     pub submitter: Submitter,
     /// Where the bodies of reports are.
     pub log: Arc<dyn Log>,
+    /// When streams are to end.
+    pub stop: Stop,
+    /// What a stream may take.
+    pub stream_rules: StreamRules,
 }
 
 #[tonic::async_trait]
@@ -46,6 +56,17 @@ impl IngestService for IngestHandlers {
     ) -> Result<Response<SubmitReportResponse>, Status> {
         let submitted = self.submit(request.get_ref()).await.map_err(|fault| status(&fault))?;
         Ok(Response::new(submitted))
+    }
+
+    type SubmitReportsStream = Acknowledgements;
+
+    async fn submit_reports(
+        &self,
+        request: Request<Streaming<SubmitReportRequest>>,
+    ) -> Result<Response<Acknowledgements>, Status> {
+        let (submitter, log) = (self.submitter.clone(), self.log.clone());
+        let streams = Streams { submitter, log, stop: self.stop.clone(), rules: self.stream_rules };
+        Ok(Response::new(streams.open(request.into_inner())))
     }
 
     async fn get_report(&self, request: Request<GetReportRequest>) -> Result<Response<GetReportResponse>, Status> {
@@ -254,7 +275,7 @@ fn version_numbered(record: &ReportRecord, name: ReportName, number: usize) -> R
     })
 }
 
-fn entry_at(log: &dyn Log, revision: Revision) -> Result<Entry, Fault> {
+pub(super) fn entry_at(log: &dyn Log, revision: Revision) -> Result<Entry, Fault> {
     let corrupt = |message: String| Fault::new(Reason::DataCorrupt, message);
     let before = Revision::from(revision.get().saturating_sub(1));
     let records = log.read(before, 1).map_err(|error| corrupt(error.to_string()))?;

@@ -1,6 +1,9 @@
-//! The log in memory, for tests of what stands on it.
+//! The log in memory, for tests of what stands on it and for simulations: what was written and not yet synced can be lost.
 
-use std::sync::Mutex;
+use std::sync::{
+    Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use shared::{
     codec::{Record, genesis},
@@ -13,20 +16,76 @@ use super::{Log, LogError};
 /// A log that is gone with its process.
 #[derive(Debug, Default)]
 pub struct MemoryLog {
-    records: Mutex<Vec<Record>>,
-    fails: std::sync::atomic::AtomicBool,
-    is_full: std::sync::atomic::AtomicBool,
+    disk: Mutex<Disk>,
+    fails: AtomicBool,
+    is_full: AtomicBool,
+    /// Whoever holds it holds up every append.
+    held: Mutex<()>,
 }
+
+#[derive(Debug, Default)]
+struct Disk {
+    written: Vec<Record>,
+    /// How many of them are said to be durable.
+    durable: usize,
+    /// How many of them survive.
+    synced: usize,
+    lies: bool,
+}
+
+/// As long as it is there, no append ends.
+#[derive(Debug)]
+pub struct Held<'a>(#[expect(dead_code, reason = "being there is all that it does")] MutexGuard<'a, ()>);
 
 impl MemoryLog {
     /// From now on there is no room, or room again.
     pub fn set_full(&self, is_full: bool) {
-        self.is_full.store(is_full, std::sync::atomic::Ordering::SeqCst);
+        self.is_full.store(is_full, Ordering::SeqCst);
+    }
+
+    /// Appends take until this is dropped.
+    pub fn hold(&self) -> Held<'_> {
+        Held(self.held.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on every append fails.
     pub fn fail(&self) {
-        self.fails.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.fails.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on a sync says that it is done, and does nothing.
+    pub fn lie(&self) {
+        self.disk().lies = true;
+    }
+
+    /// Writes records that follow on the tail. They are not durable before [`MemoryLog::sync`].
+    pub fn write(&self, records: &[Record]) {
+        self.disk().written.extend_from_slice(records);
+    }
+
+    /// Makes durable what was written.
+    pub fn sync(&self) {
+        let mut disk = self.disk();
+        disk.durable = disk.written.len();
+        if !disk.lies {
+            disk.synced = disk.durable;
+        }
+    }
+
+    /// The machine went down and came up again: what was written and not synced is there, or is not.
+    pub fn crash(&self, keeps_unsynced: bool) {
+        let mut disk = self.disk();
+        if !keeps_unsynced {
+            let synced = disk.synced;
+            disk.written.truncate(synced);
+        }
+        disk.durable = disk.written.len();
+        disk.synced = disk.durable;
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        // Nothing is done under the lock that leaves it half done.
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,22 +99,25 @@ impl Log for MemoryLog {
     }
 
     fn tail(&self) -> Link {
-        self.records.lock().unwrap().last().map_or_else(|| genesis(self.store()), |record| record.link)
+        let disk = self.disk();
+        disk.written[..disk.durable].last().map_or_else(|| genesis(self.store()), |record| record.link)
     }
 
     fn append(&self, records: &[Record]) -> Result<(), LogError> {
-        if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.fails.load(Ordering::SeqCst) {
             return Err(LogError::Storage("told to fail".to_owned()));
         }
-        self.records.lock().unwrap().extend_from_slice(records);
+        self.write(records);
+        self.sync();
         Ok(())
     }
 
     fn read(&self, after: Revision, bytes_max: usize) -> Result<Vec<Record>, LogError> {
-        let start = usize::try_from(after.get()).unwrap();
+        let start = usize::try_from(after.get()).unwrap_or(usize::MAX);
         let mut bytes = 0;
-        let records = self.records.lock().unwrap();
-        let wanted = records.iter().skip(start).take_while(|record| {
+        let disk = self.disk();
+        let wanted = disk.written[..disk.durable].iter().skip(start).take_while(|record| {
             let is_wanted = bytes < bytes_max;
             bytes += record.entry.len();
             is_wanted
@@ -64,7 +126,11 @@ impl Log for MemoryLog {
     }
 
     fn check_space(&self) -> Result<(), String> {
-        if self.is_full.load(std::sync::atomic::Ordering::SeqCst) { Err("told to be full".to_owned()) } else { Ok(()) }
+        if self.is_full.load(Ordering::SeqCst) { Err("told to be full".to_owned()) } else { Ok(()) }
+    }
+
+    fn busy_since(&self) -> Option<std::time::Instant> {
+        None
     }
 
     fn settle(&self) -> Result<(), LogError> {

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use foldhash::fast::RandomState;
 use rust_decimal::Decimal;
 use shared::{
     model::{
         fault::{Fault, Reason, Violations},
-        finding::Finding,
         ids::{IndicatorId, UnitId},
-        indicator::ValueKind,
-        log::Revision,
+        indicator::{Indicator, ValueKind},
         period::{Period, Span, WrittenPeriod},
         report::{Observation, ReadObservation, ReadReport, ReportDraft, Scope, Value},
         unit::Organ,
@@ -17,55 +16,31 @@ use shared::{
     registry::Registry,
 };
 
-use super::findings;
+use super::findings::{Defined, defined};
 
-/// What is known of a report that was checked against a registry.
-#[derive(Clone, Debug)]
-pub(super) struct Checked {
-    /// Newest change of that registry.
-    pub(super) registry: Revision,
-    /// The period with the days of its term looked up.
-    pub(super) period: Period,
-    /// What is odd about it.
-    pub(super) findings: Vec<Finding>,
-}
-
-impl Checked {
-    /// Checks a report against this registry.
-    ///
-    /// # Errors
-    /// Every violation, each with its path.
-    pub(super) fn now(registry: &Registry, draft: &ReportDraft) -> Result<Self, Fault> {
-        let period = check_report(registry, draft)?;
-        let findings = findings::of_draft(registry, draft, &period);
-        Ok(Self { registry: registry.revision(), period, findings })
-    }
-
-    /// Whether it still says what a check against this registry would say.
-    pub(super) fn holds_for(&self, registry: &Registry) -> bool {
-        self.registry == registry.revision()
-    }
-}
-
-/// The period of the report with the days of its term looked up.
+/// The period of the report with the days of its term looked up, and what is known of the indicator of each observation.
 ///
 /// # Errors
 /// Every violation, each with its path.
-fn check_report(registry: &Registry, draft: &ReportDraft) -> Result<Period, Fault> {
+pub(super) fn check_report<'a>(
+    registry: &'a Registry,
+    draft: &ReportDraft,
+) -> Result<(Period, Vec<Defined<'a>>), Fault> {
     let mut violations = Violations::default();
     let period = check_subject(registry, Some(&draft.unit), draft.organ, Some(&draft.period), &mut violations);
     check_issuer(registry, draft.issuer.as_ref(), &mut violations);
     let days = period.as_ref().map(Period::span);
-    let mut cells = HashSet::new();
-    for (index, observation) in draft.observations.iter().enumerate() {
+    let defined = defined(registry, days.and_then(|days| days.last_day), &draft.observations);
+    let mut cells = HashSet::with_capacity_and_hasher(draft.observations.len(), RandomState::default());
+    for (index, (observation, defined)) in draft.observations.iter().zip(&defined).enumerate() {
         let Observation { indicator, by, scope, value, units, .. } = observation;
-        check_observation(registry, days, index, (indicator, by, *scope, Some(value)), &mut violations);
+        check_observation(defined.then, index, (indicator, by, *scope, Some(value)), &mut violations);
         check_group(registry, days, index, units, &mut violations);
         if !cells.insert(observation.cell()) {
             add_duplicate(index, &mut violations);
         }
     }
-    violations.finish(period)
+    violations.finish(period.map(|period| (period, defined)))
 }
 
 /// What else is wrong with a report of which not everything can be read, beside what is wrong with its form.
@@ -77,7 +52,9 @@ pub(super) fn check_readable(registry: &Registry, readable: &ReadReport, violati
     for (index, observation) in readable.observations.iter().enumerate() {
         check_group(registry, days, index, &observation.units, violations);
         let ReadObservation { indicator: Some(indicator), by, scope, value, units, .. } = observation else { continue };
-        check_observation(registry, days, index, (indicator, by, *scope, value.as_ref()), violations);
+        // The version that holds on the last day of the period.
+        let defined = registry.indicator_on(indicator, days.and_then(|days| days.last_day));
+        check_observation(defined, index, (indicator, by, *scope, value.as_ref()), violations);
         if !cells.insert((indicator, by, *scope, units.as_slice())) {
             add_duplicate(index, violations);
         }
@@ -128,11 +105,11 @@ fn check_issuer(registry: &Registry, issuer: Option<&UnitId>, violations: &mut V
 /// Units of a group are registered and live in the period.
 fn check_group(registry: &Registry, days: Option<Span>, index: usize, units: &[UnitId], violations: &mut Violations) {
     for unit in units {
-        let path = format!("report.observations[{index}].units");
+        let path = || format!("report.observations[{index}].units");
         if registry.unit(unit).is_none() {
-            violations.add(path, Reason::UnknownUnit, format!("unit {unit} is not registered"));
+            violations.add(path(), Reason::UnknownUnit, format!("unit {unit} is not registered"));
         } else if days.is_some_and(|days| !registry.is_alive_in(unit, &days)) {
-            violations.add(path, Reason::UnitNotAlive, format!("{unit} lives on no day of the period"));
+            violations.add(path(), Reason::UnitNotAlive, format!("{unit} lives on no day of the period"));
         }
     }
 }
@@ -141,28 +118,27 @@ fn check_group(registry: &Registry, days: Option<Span>, index: usize, units: &[U
 type Said<'a> = (&'a IndicatorId, &'a BTreeMap<IndicatorId, IndicatorId>, Scope, Option<&'a Value>);
 
 fn check_observation(
-    registry: &Registry,
-    days: Option<Span>,
+    defined: Option<&Indicator>,
     index: usize,
     (id, by, scope, value): Said<'_>,
     violations: &mut Violations,
 ) {
-    let path = format!("report.observations[{index}]");
-    // The version that holds on the last day of the period.
-    let Some(indicator) = registry.indicator_on(id, days.and_then(|days| days.last_day)) else {
-        violations.add(format!("{path}.indicator"), Reason::UnknownIndicator, format!("indicator {id} is not defined"));
+    // Only where something is wrong is there anything to name.
+    let at = |field: &dyn std::fmt::Display| format!("report.observations[{index}].{field}");
+    let Some(indicator) = defined else {
+        violations.add(at(&"indicator"), Reason::UnknownIndicator, format!("indicator {id} is not defined"));
         return;
     };
     if let Some(value) = value {
         if let Err(expected) = check_kind(indicator.value_kind, scope, value) {
             let message = format!("{id} takes {expected}, not {}", value.field());
-            violations.add(format!("{path}.{}", value.field()), Reason::WrongValueKind, message);
+            violations.add(at(&value.field()), Reason::WrongValueKind, message);
         }
         if let (ValueKind::Flag, Value::Percent(percent)) = (indicator.value_kind, value)
             && (*percent < Decimal::ZERO || *percent > Decimal::ONE_HUNDRED)
         {
             let message = "a share of units lies between 0 and 100";
-            violations.add(format!("{path}.percent"), Reason::PercentOutOfRange, message);
+            violations.add(at(&"percent"), Reason::PercentOutOfRange, message);
         }
     }
     if let Some(Value::Category(code)) = value
@@ -170,10 +146,10 @@ fn check_observation(
         && !indicator.codes.contains(code)
     {
         let message = format!("{code} is none of its codes: {}", list(&indicator.codes));
-        violations.add(format!("{path}.category"), Reason::UnknownCode, message);
+        violations.add(at(&"category"), Reason::UnknownCode, message);
     }
     for (dimension, code) in by {
-        let path = || format!("{path}.by[{:?}]", dimension.as_str());
+        let path = || at(&format_args!("by[{:?}]", dimension.as_str()));
         match indicator.dimension(dimension) {
             None => {
                 let message = format!("{id} has no dimension {dimension}");

@@ -15,6 +15,7 @@
 
 mod children;
 mod growth;
+mod looks;
 mod parts;
 mod sources;
 mod stated;
@@ -29,14 +30,40 @@ use shared::{
         indicator::Indicator,
         log::Revision,
         period::Period,
-        report::{Report, ReportDraft},
+        report::{Observation, Report, ReportDraft},
         text,
         unit::Unit,
     },
-    registry::Registry,
+    registry::{Registry, Versions},
 };
 
-pub(super) use sources::Said;
+pub(super) use self::{
+    looks::Looks,
+    sources::{Claims, Said},
+};
+
+/// What is known of the indicator of an observation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Defined<'a> {
+    /// The version that holds on the last day of the report's period.
+    pub(super) then: Option<&'a Indicator>,
+    /// The newest version.
+    pub(super) newest: Option<&'a Indicator>,
+}
+
+/// What is known of the indicator of each observation, looked up once for all rules.
+pub(super) fn defined<'a>(
+    registry: &'a Registry,
+    last_day: Option<Date>,
+    observations: &[Observation],
+) -> Vec<Defined<'a>> {
+    let look_up = |observation: &Observation| {
+        let versions = registry.indicator_versions(&observation.indicator);
+        let then = versions.and_then(|versions| versions.on(last_day, |indicator| indicator.valid_from));
+        Defined { then, newest: versions.and_then(Versions::newest) }
+    };
+    observations.iter().map(look_up).collect()
+}
 
 /// The definitions by which a report is read: those that hold on the last day of its period.
 #[derive(Clone, Copy, Debug)]
@@ -52,28 +79,33 @@ impl<'a> Definitions<'a> {
 }
 
 /// What the report itself and the registry tell: everything but other reports.
-pub(super) fn of_draft(registry: &Registry, draft: &ReportDraft, period: &Period) -> Vec<Finding> {
+pub(super) fn of_draft(
+    registry: &Registry,
+    draft: &ReportDraft,
+    period: &Period,
+    defined: &[Defined<'_>],
+) -> Vec<Finding> {
     let definitions = Definitions { registry, last_day: period.span().last_day };
     let observations = &draft.observations;
     let mut findings = stated::check(definitions, observations);
     findings.extend(parts::parts_and_totals(definitions, observations));
-    findings.extend(parts::balances(definitions, observations));
+    findings.extend(parts::balances(defined, observations));
     findings.extend(growth::index_as_increase(definitions, period, observations));
     findings.extend(growth::ambiguous(observations));
     findings.extend(time::ends_after_publication(draft, period));
     findings.extend(time::lives_partly(registry, &draft.unit, period));
-    findings.extend(time::not_applicable_then(definitions, &draft.unit, period, observations));
+    findings.extend(time::not_applicable_then(registry, defined, &draft.unit, period, observations));
     findings.extend(time::unknown_form(registry, &draft.form));
     findings.extend(mixed_scripts("report.source.title", &draft.source.title));
     findings.extend(mixed_scripts("report.sender", &draft.sender));
     findings.extend(mixed_scripts("report.note", &draft.note));
     for (index, observation) in observations.iter().enumerate() {
-        findings.extend(mixed_scripts(&format!("report.observations[{index}].note"), &observation.note));
+        findings.extend(mixed_scripts(format_args!("report.observations[{index}].note"), &observation.note));
     }
     findings
 }
 
-/// What other reports that count tell.
+/// What other reports that count tell. Where [`Looks::find_nothing`] says so, it is nothing.
 pub(super) fn of_others(registry: &Registry, report: &Report, said: &Said) -> Vec<Finding> {
     let definitions = Definitions { registry, last_day: report.period.span().last_day };
     let mut findings = sources::check(registry, report, said);
@@ -118,14 +150,14 @@ pub(super) fn bounded(mut findings: Vec<Finding>) -> Vec<Finding> {
 
 /// Every finding about a unit that stands at this place of a request.
 pub(super) fn of_unit(unit: &Unit, index: usize) -> Vec<Finding> {
-    mixed_scripts(&format!("units[{index}].name"), &unit.name).into_iter().collect()
+    mixed_scripts(format_args!("units[{index}].name"), &unit.name).into_iter().collect()
 }
 
 /// A word of letters that look alike in two scripts may pass for another word.
-fn mixed_scripts(path: &str, text: &str) -> Option<Finding> {
+fn mixed_scripts(path: impl std::fmt::Display, text: &str) -> Option<Finding> {
     text::mixes_scripts(text).then(|| {
         let message = "a word of it mixes scripts; it may look like another one".to_owned();
-        warning(FindingReason::MixedScripts, path, message)
+        warning(FindingReason::MixedScripts, &path.to_string(), message)
     })
 }
 

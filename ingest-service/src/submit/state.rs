@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use rpds::{RedBlackTreeMapSync, VectorSync};
 use shared::{
@@ -21,7 +22,7 @@ use shared::{
 };
 use uuid::Uuid;
 
-use super::findings::Said;
+use super::{findings::Said, ready::Facts};
 
 /// What readers of the ingest-service see: everything up to a durable revision. Cheap to take, never changes.
 #[derive(Clone, Debug, Default)]
@@ -114,15 +115,15 @@ impl Snapshot {
 }
 
 /// Digest of what identifies a report where no name is given.
-type Identity = [u8; 16];
+pub(super) type Identity = [u8; 16];
 
 /// The fold of the whole log, as far as decisions need it. Bodies of reports stay in the log.
 #[derive(Debug, Default)]
 pub(super) struct State {
     durable_when_published: Snapshot,
     record_time: Timestamp,
-    name_by_identity: HashMap<Identity, ReportName>,
-    identity_by_name: HashMap<ReportName, Identity>,
+    name_by_identity: HashMap<Identity, ReportName, RandomState>,
+    identity_by_name: HashMap<ReportName, Identity, RandomState>,
     /// What the reports that count say.
     said: Said,
     requests: HashMap<Uuid, ([u8; 16], Revision)>,
@@ -132,11 +133,19 @@ pub(super) struct State {
 impl State {
     /// Takes in the next entry.
     pub(super) fn apply(&mut self, entry: &Entry) {
+        self.apply_known(entry, None);
+    }
+
+    /// Takes in the next entry; of a report with what is known of it.
+    pub(super) fn apply_known(&mut self, entry: &Entry, facts: Option<Facts>) {
         self.durable_when_published.revision = entry.revision;
         self.record_time = entry.record_time;
         self.durable_when_published.registry.apply_part(entry.revision, &entry.change);
         match &entry.change {
-            Change::ReportSubmitted(report) => self.apply_report(entry.revision, report, &entry.findings),
+            Change::ReportSubmitted(report) => {
+                let facts = facts.unwrap_or_else(|| Facts::of(self.registry(), report));
+                self.apply_report(entry.revision, report, &entry.findings, facts);
+            }
             Change::ReportWithdrawn { name, .. } => self.apply_withdrawal(entry.revision, *name),
             Change::UnitRegistered(_)
             | Change::RegisterCompleteFrom(_)
@@ -157,13 +166,13 @@ impl State {
         }
     }
 
-    fn apply_report(&mut self, revision: Revision, report: &Report, findings: &[Finding]) {
-        let identity = identity(&report.unit, report.organ, &report.form, report.period.written(), &report.source);
+    fn apply_report(&mut self, revision: Revision, report: &Report, findings: &[Finding], facts: Facts) {
+        let Facts { identity, claims } = facts;
         if let Some(before) = self.identity_by_name.insert(report.name, identity) {
             self.name_by_identity.remove(&before);
         }
         self.name_by_identity.insert(identity, report.name);
-        self.said.put(&self.durable_when_published.registry, report, revision);
+        self.said.put(report.name, revision, claims);
 
         let Snapshot { reports, findings: found, .. } = &mut self.durable_when_published;
         let before = reports.get(&report.name).cloned();

@@ -295,3 +295,107 @@ async fn a_full_disk_refuses_only_what_would_be_written() {
     assert!(matches!(fixture.submit(&dry).await, Ok(Receipt::Valid { .. })));
     assert_eq!(fixture.submit(&request("b", true)).await.unwrap_err().reason, Reason::DiskFull);
 }
+
+/// Submits a report in two calls while the disk does nothing, and lets it go on after something was done.
+async fn while_the_disk_waits(work: impl FnOnce(&Fixture)) -> (Fixture, Vec<Outcome>) {
+    let fixture = fixture().await;
+    let before = fixture.submitter.snapshot().revision;
+    let held = fixture.log.hold();
+    let mut request = request("a", true);
+    request.request_id = "0192d0c2-0000-7000-8000-000000000009".to_owned();
+    let submitter = fixture.submitter.clone();
+    let call = move || {
+        let (submitter, request) = (submitter.clone(), request.clone());
+        async move { submitter.submit(Work::Report(Box::new(ingest::submit(&request).unwrap()))).await }
+    };
+    let mut calls = vec![tokio::spawn(call())];
+    // The second call is decided against what the first one has not yet made durable.
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        calls.extend((calls.len() < 5).then(|| tokio::spawn(call())));
+        assert!(calls.iter().all(|call| !call.is_finished()), "nobody hears of what is not durable");
+        assert_eq!(fixture.submitter.snapshot().revision, before, "nor sees it");
+    }
+    work(&fixture);
+    drop(held);
+    let mut outcomes = Vec::new();
+    for call in calls {
+        outcomes.push(call.await.unwrap());
+    }
+    (fixture, outcomes)
+}
+
+#[tokio::test]
+async fn nobody_hears_of_what_is_decided_before_it_is_durable() {
+    let (fixture, outcomes) = while_the_disk_waits(|_| {}).await;
+    let revision = fixture.log.tail().revision;
+    let written = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Receipt::Written { .. }))).count();
+    let there = outcomes.iter().filter(|outcome| **outcome == Ok(Receipt::There(revision))).count();
+    assert_eq!((written, there), (1, 4), "{outcomes:?}");
+    assert_eq!(fixture.submitter.snapshot().revision, revision);
+}
+
+#[tokio::test]
+async fn what_is_decided_behind_a_failed_append_is_not_acknowledged() {
+    let (mut fixture, outcomes) = while_the_disk_waits(|fixture| fixture.log.fail()).await;
+    for outcome in outcomes {
+        assert_eq!(outcome.unwrap_err().reason, Reason::StorageFailed);
+    }
+    assert!(matches!(fixture.writer.failed().await, LogError::Storage(_)));
+    let last = fixture.log.tail();
+    assert_eq!(fixture.submitter.snapshot().revision, last.revision, "nothing of it is shown");
+    assert_eq!(fixture.submit(&request("b", true)).await.unwrap_err().reason, Reason::StorageFailed);
+}
+
+#[tokio::test]
+async fn pieces_of_a_stream_are_decided_in_order_and_a_refused_one_keeps_its_place() {
+    let fixture = fixture().await;
+    let before = fixture.submitter.snapshot().revision;
+    let prepare = |request: &proto::v1::SubmitReportRequest| {
+        fixture.submitter.prepare(Work::Report(Box::new(ingest::submit(request).unwrap())))
+    };
+    let mut unknown = request("x", true);
+    unknown.report.as_mut().unwrap().unit = "nowhere".to_owned();
+    let stale = proto::v1::SubmitReportRequest { expected_revision: Some(3), ..request("a", true) };
+    let requests = [request("a", true), unknown, stale, request("a", false), request("b", true)];
+    let pieces: Vec<_> = requests.iter().map(prepare).collect();
+    let outcomes = fixture.submitter.submit_in_order(pieces).await.outcomes().await;
+    let told: Vec<Result<u64, Reason>> = outcomes
+        .into_iter()
+        .map(|outcome| match outcome {
+            Ok(Receipt::Written { last, .. }) => Ok(last.revision.get() - before.get()),
+            Ok(other) => panic!("{other:?}"),
+            Err(fault) => Err(fault.reason),
+        })
+        .collect();
+    assert_eq!(told, [Ok(1), Err(Reason::UnknownUnit), Err(Reason::RevisionConflict), Ok(2), Ok(3)]);
+}
+
+#[tokio::test]
+async fn a_report_checked_against_an_older_registry_is_checked_again() {
+    let fixture = fixture().await;
+    let prepared =
+        fixture.submitter.prepare(Work::Report(Box::new(ingest::submit(&request("a", true)).unwrap()))).unwrap();
+    // The unit ends before the period of the report begins.
+    let ended = proto::v1::Unit {
+        id: "q".to_owned(),
+        level: proto::v1::unit::Level::Province.into(),
+        name: "q".to_owned(),
+        parent: "vn".to_owned(),
+        ..Default::default()
+    };
+    let units = proto::v1::RegisterUnitsRequest { units: vec![ended], ..Default::default() };
+    let dissolved = proto::v1::UnitEvent {
+        id: "e".to_owned(),
+        r#type: proto::v1::unit_event::Type::Dissolve.into(),
+        from: vec!["p".to_owned()],
+        effective_on: "2016-01-01".to_owned(),
+        ..Default::default()
+    };
+    let events = proto::v1::RecordUnitEventsRequest { events: vec![dissolved], ..Default::default() };
+    fixture.submitter.submit(Work::Units(shared::convert::registry::register_units(&units).unwrap())).await.unwrap();
+    let events = shared::convert::registry::record_unit_events(&events).unwrap();
+    fixture.submitter.submit(Work::Events(events)).await.unwrap();
+    let outcome = fixture.submitter.submit_in_order(vec![Ok(prepared)]).await.outcomes().await.remove(0);
+    assert_eq!(outcome.unwrap_err().reason, Reason::UnitNotAlive);
+}

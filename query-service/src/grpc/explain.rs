@@ -2,6 +2,7 @@
 
 use proto::v1::{self, explain_request::Question, explain_response};
 use shared::{
+    admit::off_thread,
     convert::query as door,
     model::{
         fault::{Fault, Reason},
@@ -14,7 +15,7 @@ use super::{
     QueryHandlers, deadline,
     face::{Aggregate, Face, Share, indicators, plan_meta},
     knowledge::Knowledge,
-    pieces::{Pieces, off_thread, pieces},
+    pieces::{Pieces, pieces},
 };
 use crate::query;
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use proto::v1::{self, export_request::Question as Asked};
 use shared::{
+    admit::off_thread,
     convert::query as door,
     model::{
         fault::{Fault, Reason},
@@ -17,7 +18,7 @@ use super::{
     face::{Aggregate, Face, Share, Whole, cited},
     file::{self, Format, Head, Kind, Question, ROWS_PER_PUSH, Rows, Writer},
     knowledge::Knowledge,
-    pieces::{Outlet, Pieces, off_thread, pieces},
+    pieces::{Outlet, Pieces, pieces},
 };
 use crate::{query, view::Published};
 

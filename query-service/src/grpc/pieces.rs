@@ -9,6 +9,7 @@ use std::{
 };
 
 use shared::{
+    admit::in_place,
     model::fault::{Fault, Reason},
     serve::Stop,
     status::status,
@@ -85,7 +86,7 @@ where
     // Beside the pieces, so that it arrives even where their queue is full.
     let (end_sender, end) = oneshot::channel();
     let outlet = Outlet { sender, stop: stop.clone(), slow_after };
-    let work = work(outlet);
+    let work = in_place(work(outlet));
     stop.calls.spawn(async move {
         if let Err(fault) = work.await {
             tracing::debug!(reason = fault.reason.name(), "a stream was cut: {fault}");
@@ -113,17 +114,4 @@ impl<T> Stream for Last<T> {
         self.end = None;
         Poll::Ready(fault.ok().map(|fault| Err(status(&fault))))
     }
-}
-
-/// Does something that takes long off the async threads.
-///
-/// # Errors
-/// What it answers, or `Internal` if it panics.
-pub(super) async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "an answer panicked");
-        Err(Fault::new(Reason::Internal, "an unexpected condition"))
-    })
 }

@@ -13,6 +13,7 @@ use proto::v1::{
     watch_response::{self, Piece, cause::Kind},
 };
 use shared::{
+    admit::off_thread,
     convert::query::write_meta,
     limits::{ANSWER_ROWS_MAX, RESUME_REVISIONS_MAX},
     model::{
@@ -32,7 +33,7 @@ use super::{
     explain::below,
     face::{Aggregate, Face, Share, Whole, cited},
     knowledge::Knowledge,
-    pieces::{Outlet, Pieces, off_thread, pieces},
+    pieces::{Outlet, Pieces, pieces},
 };
 use crate::{
     index::{Cause, Changed},
@@ -310,7 +311,7 @@ impl<F: Watched> Watch<F> {
 /// Whether an entry can change rows that look at these indicators.
 fn may_matter(cause: &Cause, used: &[IndicatorId]) -> bool {
     let says = |version: &crate::index::ReportVersion| {
-        version.report.observations.iter().any(|observation| used.contains(&observation.indicator))
+        version.report().observations.iter().any(|observation| used.contains(&observation.indicator))
     };
     match cause {
         Cause::New(version) | Cause::Withdrawal(version) => says(version),
@@ -331,8 +332,8 @@ fn write_cause(revision: Revision, cause: &Cause) -> watch_response::Cause {
     let mut written = watch_response::Cause { kind: kind.into(), revision: revision.as_i64(), ..Default::default() };
     match cause {
         Cause::New(version) | Cause::Correction(_, version) | Cause::Withdrawal(version) => {
-            written.report = version.report.name.to_string();
-            written.unit = version.report.unit.to_string();
+            written.report = version.report().name.to_string();
+            written.unit = version.report().unit.to_string();
         }
         Cause::Unit(unit) => written.unit = unit.to_string(),
         Cause::Event(event, unit) => {
@@ -442,14 +443,14 @@ mod tests {
     #[test]
     fn a_token_too_far_behind_has_expired() {
         let mut index = crate::index::Index::default();
-        index.apply(&shared::change::Entry {
+        index.apply(&std::sync::Arc::new(shared::change::Entry {
             revision: Revision::from(RESUME_REVISIONS_MAX + 2),
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
             findings: Vec::new(),
             change: shared::change::Change::Unchanged,
-        });
+        }));
         let store = StoreId(Uuid::from_u128(3));
         let published = Published { store, index };
         let check = |store, revision: u64| {

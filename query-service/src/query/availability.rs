@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use shared::model::{
     fault::{Fault, Reason},
-    ids::UnitId,
+    ids::{IndicatorId, ReportName, UnitId},
+    indicator::Indicator,
     log::Revision,
     period::Span,
     query::{AvailabilityQuery, AvailabilityRow, Slice},
+    report::{Observation, Scope},
 };
 
 use super::select;
-use crate::index::Known;
+use crate::index::{Known, ReportVersion};
 
 /// Periods that a row names.
 const PERIODS_MAX: usize = 100;
@@ -36,52 +38,62 @@ pub fn rows(
     };
     let indicators = registry.indicators_after(after);
     let indicators = indicators.filter(|indicator| query.indicator.as_ref().is_none_or(|id| *id == indicator.id));
-    let row = |indicator: &shared::model::indicator::Indicator| {
-        let (mut reports, mut about) = (BTreeSet::new(), BTreeSet::new());
-        let mut periods: BTreeMap<(Span, &str), ()> = BTreeMap::new();
-        let mut slices: BTreeMap<(_, _), u32> = BTreeMap::new();
-        let (mut observations, mut newest) = (0_u32, Revision::ZERO);
-        let (mut first_day, mut last_day) = (None, None);
-        let (mut is_open_before, mut is_open_after) = (false, false);
-        let said = known.every(&indicator.id);
-        for statement in said.filter(|s| units.as_ref().is_none_or(|units| units.contains(&s.report().unit))) {
-            let (report, observation) = (statement.report(), statement.observation());
-            let span = report.period.span();
-            observations += 1;
-            reports.insert(report.name);
-            about.insert(&report.unit);
-            periods.insert((span, report.period.written()), ());
-            *slices.entry((observation.scope, &observation.by)).or_default() += 1;
-            newest = newest.max(statement.source.revision);
-            match span.first_day {
-                Some(first) => {
-                    first_day = Some(first_day.map_or(first, |earliest: jiff::civil::Date| earliest.min(first)))
+    let mut found: BTreeMap<&IndicatorId, (&Indicator, Found)> =
+        indicators.take(rows_max).map(|indicator| (&indicator.id, (indicator, Found::default()))).collect();
+    let asked: Vec<IndicatorId> = found.keys().map(|id| (*id).clone()).collect();
+    for version in known.counting(&asked) {
+        if units.as_ref().is_none_or(|units| units.contains(&version.report().unit)) {
+            for observation in &version.report().observations {
+                if let Some((_, found)) = found.get_mut(&observation.indicator) {
+                    found.add(&version, observation);
                 }
-                None => is_open_before = true,
-            }
-            match span.last_day {
-                Some(last) => last_day = Some(last_day.map_or(last, |latest: jiff::civil::Date| latest.max(last))),
-                None => is_open_after = true,
             }
         }
+    }
+    Ok(found.into_values().map(|(indicator, found)| found.row(indicator)).collect())
+}
+
+/// What there is about one indicator.
+#[derive(Default)]
+struct Found {
+    reports: BTreeSet<ReportName>,
+    units: BTreeSet<UnitId>,
+    periods: BTreeSet<(Span, String)>,
+    slices: BTreeMap<(Scope, BTreeMap<IndicatorId, IndicatorId>), u32>,
+    observations: u32,
+    newest: Revision,
+}
+
+impl Found {
+    fn add(&mut self, version: &ReportVersion, observation: &Observation) {
+        let report = version.report();
+        self.observations += 1;
+        self.reports.insert(report.name);
+        self.units.insert(report.unit.clone());
+        self.periods.insert((report.period.span(), report.period.written().to_owned()));
+        *self.slices.entry((observation.scope, observation.by.clone())).or_default() += 1;
+        self.newest = self.newest.max(version.revision());
+    }
+
+    fn row(self, indicator: &Indicator) -> AvailabilityRow {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let slice =
-            |((scope, by), observations): ((_, &BTreeMap<_, _>), u32)| Slice { by: by.clone(), scope, observations };
+        let spans = || self.periods.iter().map(|(span, _)| span);
+        let slice = |((scope, by), observations)| Slice { by, scope, observations };
         AvailabilityRow {
             indicator: indicator.id.clone(),
             version: indicator.version,
             value_kind: indicator.value_kind,
             roll_up: indicator.roll_up,
-            observations,
-            reports: count(reports.len()),
-            units: count(about.len()),
-            first_day: first_day.filter(|_| !is_open_before),
-            last_day: last_day.filter(|_| !is_open_after),
-            period_count: count(periods.len()),
-            periods: periods.into_keys().take(PERIODS_MAX).map(|(_, written)| written.to_owned()).collect(),
-            slices: slices.into_iter().map(slice).collect(),
-            newest_revision: newest,
+            observations: self.observations,
+            reports: count(self.reports.len()),
+            units: count(self.units.len()),
+            // Open if one of them is.
+            first_day: spans().map(|span| span.first_day).min().flatten(),
+            last_day: spans().map(|span| span.last_day).max_by_key(|end| (end.is_none(), *end)).flatten(),
+            period_count: count(self.periods.len()),
+            periods: self.periods.into_iter().take(PERIODS_MAX).map(|(_, written)| written).collect(),
+            slices: self.slices.into_iter().map(slice).collect(),
+            newest_revision: self.newest,
         }
-    };
-    Ok(indicators.take(rows_max).map(row).collect())
+    }
 }

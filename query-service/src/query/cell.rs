@@ -1,6 +1,7 @@
 //! What is known of a unit: which of its reports speak, which of them counts, and what it says.
 
 use std::{
+    cell::OnceCell,
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
 };
@@ -16,13 +17,14 @@ use shared::model::{
     unit::Unit,
 };
 
+use super::columns::{self, Reader, Seen};
 use crate::index::{Known, Statement};
 
 /// Not split by any dimension.
 pub(super) static NOT_SPLIT: BTreeMap<IndicatorId, IndicatorId> = BTreeMap::new();
 
 /// What is asked of each unit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ask<'q> {
     /// The definition that holds on the day counted.
     pub(super) indicator: &'q Indicator,
@@ -36,6 +38,8 @@ pub(super) struct Ask<'q> {
     pub(super) admitted: &'q Admitted,
     /// What was last known in the period counts.
     pub(super) is_last: bool,
+    /// Where columns can be looked into, once that has been asked.
+    pub(super) reader: OnceCell<Option<Reader>>,
 }
 
 /// What is known of a unit.
@@ -53,13 +57,18 @@ pub(super) enum State {
 
 /// What is known of a unit, and from where.
 #[derive(Clone, Debug)]
-pub(super) struct Cell<'a> {
+pub(super) struct Cell {
+    /// About what.
+    pub(super) indicator: IndicatorId,
     /// What is known.
     pub(super) state: State,
+    /// Plain values of columns, each with the version of the definition, for which no report was read: the one that counts,
+    /// or those that tile the period. Then there are no statements.
+    pub(super) plain: Vec<(Value, u32)>,
     /// The statement that counts, or those that tile the period.
-    pub(super) counting: Vec<&'a Statement>,
+    pub(super) counting: Vec<Statement>,
     /// Every statement that speaks.
-    pub(super) speaking: Vec<&'a Statement>,
+    pub(super) speaking: Vec<Statement>,
     /// Two of them say different things about the same.
     pub(super) is_contested: bool,
     /// An earlier day was carried forward.
@@ -68,60 +77,131 @@ pub(super) struct Cell<'a> {
     pub(super) left_out: Vec<ReportName>,
 }
 
-impl Cell<'_> {
-    /// The period was put together of several reports.
-    pub(super) fn is_tiled(&self) -> bool {
-        self.counting.len() > 1
-    }
-}
-
-impl Ask<'_> {
-    /// What is known of a unit.
-    pub(super) fn read<'a>(&self, known: &Known<'a>, unit: &Unit) -> Cell<'a> {
-        let said: Vec<&Statement> = self.said(known, unit).filter(|s| self.admits(s)).collect();
-        let (published, undated) = self.split(said);
-        let left_out = undated.into_iter().filter(|s| self.would_speak(s)).map(name_of).collect();
-        let (speaking, is_carried) = match self.indicator.temporality {
-            Temporality::Flow => (self.exact(&published), false),
-            Temporality::State | Temporality::Stock => self.on_the_day(&published),
-        };
-        let mut cell = Cell {
+impl Cell {
+    fn new(indicator: &Indicator, speaking: Vec<Statement>, is_carried: bool, left_out: Vec<ReportName>) -> Self {
+        Self {
+            indicator: indicator.id.clone(),
             state: State::NotReported,
+            plain: Vec::new(),
             counting: Vec::new(),
             speaking,
             is_contested: false,
             is_carried,
             left_out,
+        }
+    }
+
+    /// The period was put together of several reports.
+    pub(super) fn is_tiled(&self) -> bool {
+        self.counting.len() > 1 || self.plain.len() > 1
+    }
+
+    /// What counts, or the first of the tiles.
+    pub(super) fn value(&self) -> Option<&Value> {
+        let plain = self.plain.first().map(|(value, _)| value);
+        plain.or_else(|| self.counting.first().map(|statement| &statement.observation().value))
+    }
+}
+
+impl Ask<'_> {
+    /// What is known of a unit.
+    pub(super) fn read(&self, known: &Known<'_>, unit: &Unit) -> Cell {
+        self.look(known, unit).unwrap_or_else(|| self.read_reports(known, unit))
+    }
+
+    /// What columns know of a unit; none if reports have to be read.
+    fn look(&self, known: &Known<'_>, unit: &Unit) -> Option<Cell> {
+        let reader = self.reader(known)?;
+        let (plain, is_carried) = match known.number_of(&unit.id) {
+            None => (Vec::new(), false),
+            Some(number) if !known.is_unchanged(number) => return None,
+            Some(number) => match reader.look(number) {
+                Seen::Unclear => return None,
+                Seen::Nothing => (Vec::new(), false),
+                Seen::Plain(columns, is_carried) => (columns::values(columns, number), is_carried),
+            },
         };
-        match cell.speaking.iter().copied().min_by_key(|statement| precedence(statement)) {
+        let mut cell = Cell { plain, ..Cell::new(self.indicator, Vec::new(), is_carried, Vec::new()) };
+        cell.state = self.state(known, unit, cell.value());
+        Some(cell)
+    }
+
+    /// Where columns can be looked into; none if that says too little.
+    pub(super) fn reader(&self, known: &Known<'_>) -> Option<&Reader> {
+        self.reader.get_or_init(|| Reader::of(known, self)).as_ref()
+    }
+
+    /// The same as [`Self::read`], by the reports themselves.
+    pub(super) fn read_reports(&self, known: &Known<'_>, unit: &Unit) -> Cell {
+        let said = self.said(known, unit, |span| self.may_speak(span));
+        let said = said.into_iter().filter(|s| self.admits(s)).collect();
+        let (published, undated) = self.split(said);
+        let left_out = undated.iter().filter(|s| self.would_speak(s)).map(name_of).collect();
+        let (speaking, is_carried) = match self.indicator.temporality {
+            Temporality::Flow => (self.exact(&published), false),
+            Temporality::State | Temporality::Stock => self.on_the_day(&published),
+        };
+        let mut cell = Cell::new(self.indicator, speaking, is_carried, left_out);
+        match cell.speaking.iter().min_by_key(|statement| precedence(statement)).cloned() {
             Some(counting) => {
-                cell.is_contested = cell.speaking.iter().any(|s| !says_the_same(s, counting));
+                cell.is_contested = cell.speaking.iter().any(|s| !says_the_same(s, &counting));
                 cell.counting.push(counting);
             }
             None if self.is_tiled_by_its_roll_up() => self.tile(&published, &mut cell),
             None => {}
         }
+        cell.state = self.state(known, unit, cell.value());
+        cell
+    }
+
+    /// What it means that this counts for a unit.
+    fn state(&self, known: &Known<'_>, unit: &Unit, value: Option<&Value>) -> State {
         // Where by its definition the question does not arise, a report does not make it arise; it carries a finding.
-        let arises = known.registry().not_applicable_on(self.indicator, unit, self.slot.day).is_none();
-        let value = cell.counting.first().map(|statement| &statement.observation().value);
-        cell.state = match value {
-            _ if !arises => State::NotApplicable,
+        if known.registry().not_applicable_on(self.indicator, unit, self.slot.day).is_some() {
+            return State::NotApplicable;
+        }
+        match value {
             Some(Value::Missing(Missing::Withheld)) => State::Withheld,
             Some(Value::Missing(Missing::NotApplicable)) => State::NotApplicable,
             None | Some(Value::Missing(Missing::NotReported)) => State::NotReported,
             Some(_) => State::Reported,
-        };
-        cell
+        }
     }
 
-    /// What reports on a unit, or on a group of which it is one, say of it in the scope and the classes asked for.
-    pub(super) fn said<'a>(&self, known: &Known<'a>, unit: &Unit) -> impl Iterator<Item = &'a Statement> {
-        let (scope, id) = (self.scope, &self.indicator.id);
-        let own = (scope == Scope::Own).then(|| known.own(id, &unit.id));
-        let others = (scope != Scope::Own).then(|| known.all(id, &unit.id));
-        let others = others.into_iter().flatten().filter(move |statement| statement.observation().scope == scope);
-        let by = self.by;
-        own.into_iter().flatten().chain(others).filter(move |statement| statement.observation().by == *by)
+    /// Whether a report for those days may speak of the time asked for; it does not if this says so.
+    fn may_speak(&self, span: &Span) -> bool {
+        match (self.indicator.temporality, self.slot.span) {
+            (Temporality::Flow, Some(days)) => days.contains_span(span),
+            (Temporality::Flow, None) => false,
+            (Temporality::State | Temporality::Stock, _) => {
+                self.admitted.last_known || self.is_last || span.contains(self.slot.day)
+            }
+        }
+    }
+
+    /// What reports on a unit, or on a group of which it is one, say of it in the scope and the classes asked for, in reports
+    /// for such days.
+    pub(super) fn said(&self, known: &Known<'_>, unit: &Unit, days: impl Fn(&Span) -> bool) -> Vec<Statement> {
+        let id = &self.indicator.id;
+        let mut said = match self.scope {
+            Scope::Own => known.own(id, &unit.id, days),
+            Scope::Children | Scope::Subtree | Scope::Group => known.all(id, &unit.id, days),
+        };
+        let is_of_the_scope =
+            |statement: &Statement| self.scope == Scope::Own || statement.observation().scope == self.scope;
+        said.retain(|statement| is_of_the_scope(statement) && statement.observation().by == *self.by);
+        said
+    }
+
+    /// Whether reports for such days may have said something of a unit; they have not if this says so.
+    pub(super) fn may_have_said(&self, known: &Known<'_>, unit: &Unit, days: &impl Fn(&Span) -> bool) -> bool {
+        let Some(number) = known.number_of(&unit.id) else { return false };
+        if self.scope != Scope::Own || !known.is_unchanged(number) {
+            return true;
+        }
+        let columns = known.columns(&self.indicator.id, self.by).into_iter().flatten();
+        let mut columns = columns.filter(|(span, _)| days(span));
+        columns.any(|(_, column)| column.is_plain(number) || column.is_rare(number))
     }
 
     /// Whether the filter of reports lets a statement speak.
@@ -135,7 +215,7 @@ impl Ask<'_> {
     }
 
     /// What had been published by the day that is asked for, and that of which nobody knows.
-    fn split<'a>(&self, said: Vec<&'a Statement>) -> (Vec<&'a Statement>, Vec<&'a Statement>) {
+    fn split(&self, said: Vec<Statement>) -> (Vec<Statement>, Vec<Statement>) {
         let (published, others): (Vec<_>, Vec<_>) = said.into_iter().partition(|s| self.is_published(s));
         (published, others.into_iter().filter(|s| s.report().source.published_on.is_none()).collect())
     }
@@ -170,17 +250,17 @@ impl Ask<'_> {
         }
     }
 
-    fn exact<'a>(&self, published: &[&'a Statement]) -> Vec<&'a Statement> {
-        published.iter().copied().filter(|statement| self.holds(statement)).collect()
+    fn exact(&self, published: &[Statement]) -> Vec<Statement> {
+        published.iter().filter(|statement| self.holds(statement)).cloned().collect()
     }
 
     /// What speaks of the day, or, where that is asked for, of the latest day before it that was known.
-    fn on_the_day<'a>(&self, published: &[&'a Statement]) -> (Vec<&'a Statement>, bool) {
+    fn on_the_day(&self, published: &[Statement]) -> (Vec<Statement>, bool) {
         let speaking = self.exact(published);
         let latest = published.iter().filter_map(|statement| self.ended_before(statement)).max();
         match latest.filter(|_| speaking.is_empty()) {
             None => (speaking, false),
-            latest => (published.iter().copied().filter(|s| self.ended_before(s) == latest).collect(), true),
+            latest => (published.iter().filter(|s| self.ended_before(s) == latest).cloned().collect(), true),
         }
     }
 
@@ -192,14 +272,14 @@ impl Ask<'_> {
         known_until(self.indicator.temporality, statement).filter(|end| *end < self.slot.day).filter(is_in_reach)
     }
 
-    fn is_tiled_by_its_roll_up(&self) -> bool {
+    pub(super) fn is_tiled_by_its_roll_up(&self) -> bool {
         let adds = matches!(self.indicator.roll_up, RollUp::Sum | RollUp::Distribution | RollUp::RatioOfSums);
         self.indicator.temporality == Temporality::Flow && adds
     }
 
     /// Puts the period together of others that follow each other without gap or overlap: of as few as possible, and of
     /// several ways that with the longest first.
-    fn tile<'a>(&self, published: &[&'a Statement], cell: &mut Cell<'a>) {
+    fn tile(&self, published: &[Statement], cell: &mut Cell) {
         let Some(days) = self.slot.span.as_ref() else { return };
         let (Some(first_day), Some(last_day)) = (days.first_day, days.last_day) else { return };
         let mut by_days: BTreeMap<(Date, Date), Vec<&Statement>> = BTreeMap::new();
@@ -236,8 +316,8 @@ impl Ask<'_> {
         let mut day = first_day;
         while let Some((_, tile)) = best.get(&day) {
             let (counting, is_contested) = tiles[tile];
-            cell.counting.push(counting);
-            cell.speaking.extend(by_days[tile].iter().copied());
+            cell.counting.push(counting.clone());
+            cell.speaking.extend(by_days[tile].iter().copied().cloned());
             cell.is_contested |= is_contested;
             match tile.1.tomorrow() {
                 Ok(next) if tile.1 < last_day => day = next,
@@ -274,7 +354,7 @@ pub(super) fn name_of(statement: &Statement) -> ReportName {
 /// Of several statements the least counts: fewer days, then later published, then the later version.
 pub(super) fn precedence(statement: &Statement) -> impl Ord + use<> {
     let days = statement.report().period.span().day_count();
-    (days.is_none(), days, Reverse(statement.report().source.published_on), Reverse(statement.source.revision))
+    (days.is_none(), days, Reverse(statement.report().source.published_on), Reverse(statement.source.revision()))
 }
 
 /// Whether two statements say the same, however it is printed.
@@ -344,9 +424,14 @@ pub(super) struct Number {
 impl Number {
     /// The number of an observation; none if it is none that can be computed with.
     pub(super) fn of(observation: &Observation) -> Option<Self> {
+        Self::of_value(&observation.value, observation.qualifier)
+    }
+
+    /// The number of a value that a qualifier bounds; none if it is none that can be computed with.
+    pub(super) fn of_value(value: &Value, qualifier: Qualifier) -> Option<Self> {
         let exact =
             |number: rust_decimal::Decimal| BigDecimal::new(number.mantissa().into(), i64::from(number.scale()));
-        let (printed, whole, currency) = match &observation.value {
+        let (printed, whole, currency) = match value {
             Value::Count(count) => (BigDecimal::from(*count), None, Currency::None),
             Value::Decimal(number) | Value::Percent(number) => (exact(*number), None, Currency::None),
             Value::Ratio(ratio) => {
@@ -360,8 +445,8 @@ impl Number {
             }
         };
         let printed = printed.normalized();
-        let raw = Interval::of(&printed, observation.qualifier);
-        let interval = match &observation.value {
+        let raw = Interval::of(&printed, qualifier);
+        let interval = match value {
             Value::Count(_) | Value::Percent(_) => raw.clone().not_negative(),
             Value::Ratio(_) => {
                 let cut = raw.clone().not_negative();
@@ -369,15 +454,16 @@ impl Number {
             }
             _ => raw.clone(),
         };
-        Some(Self { printed, qualifier: Some(observation.qualifier), raw, interval, whole, currency })
+        Some(Self { printed, qualifier: Some(qualifier), raw, interval, whole, currency })
     }
 
     /// The number of a cell: of its statement, or the sum of its tiles.
-    pub(super) fn of_cell(cell: &Cell<'_>) -> Option<Self> {
+    pub(super) fn of_cell(cell: &Cell) -> Option<Self> {
         if cell.state != State::Reported {
             return None;
         }
-        let mut numbers = cell.counting.iter().map(|statement| Self::of(statement.observation()));
+        let plain = cell.plain.iter().map(|(value, _)| Self::of_value(value, Qualifier::Exact));
+        let mut numbers = plain.chain(cell.counting.iter().map(|statement| Self::of(statement.observation())));
         let first = numbers.next()??;
         numbers.try_fold(first, |sum, tile| Some(sum.plus(&tile?)))
     }

@@ -41,14 +41,14 @@ impl<'a> Side<'a> {
     }
 
     fn units(&self, key: &RowKey) -> BTreeSet<&'a UnitId> {
-        self.groups.get(key).into_iter().flat_map(|group| &group.members).map(|member| &member.unit.id).collect()
+        self.groups.get(key).into_iter().flat_map(Group::members).map(|member| &member.unit.id).collect()
     }
 
     /// A group with some of its units only.
     fn part(&self, key: &RowKey, units: &BTreeSet<&UnitId>) -> Option<Group<'a>> {
         let group = self.groups.get(key)?;
-        let members = group.members.iter().filter(|member| units.contains(&member.unit.id)).copied().collect();
-        Some(Group { row: group.row.clone(), members })
+        let members = group.members().iter().filter(|member| units.contains(&member.unit.id)).copied().collect();
+        Some(Group::listed(group.row.clone(), members))
     }
 
     /// The exact number of some units of a group; of no units nothing adds up to 0.
@@ -74,14 +74,14 @@ impl<'a> Side<'a> {
         let mut found = BTreeMap::new();
         if indicator.value_kind == ValueKind::Flag {
             let ask = share::ask(&self.frame, indicator);
-            for Member { unit, is_certain } in group.members.iter().copied() {
+            for Member { unit, is_certain } in group.members().iter().copied() {
                 let flag = share::flag_of(&ask.read(self.frame.known, unit));
                 found.extend(flag.map(|flag| (&unit.id, Answer { is_certain, flag: Some(flag) })));
             }
         } else {
             let computation = figure::computation(&self.frame, self.query)?;
             let ask = computation.ask(&self.frame);
-            for Member { unit, is_certain } in group.members.iter().copied() {
+            for Member { unit, is_certain } in group.members().iter().copied() {
                 let (sample, _) = computation.sample(&self.frame, &ask, unit, is_certain);
                 found.extend(sample.number.map(|_| (&unit.id, Answer { is_certain, flag: None })));
             }
@@ -126,7 +126,7 @@ pub fn rows(known_a: &Known<'_>, known_b: &Known<'_>, query: &CompareQuery) -> R
                 let units = if query.constant_panel {
                     panel_of(key)
                 } else {
-                    group.members.iter().map(|m| &m.unit.id).collect()
+                    group.members().iter().map(|m| &m.unit.id).collect()
                 };
                 Some((key.clone(), side.part(key, &units)?))
             })

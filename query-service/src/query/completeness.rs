@@ -17,7 +17,7 @@ use super::{
     Rows, duties, plan,
     select::{self, RowKey},
 };
-use crate::index::Known;
+use crate::index::{Known, effort};
 
 #[derive(Default)]
 struct Counts {
@@ -35,6 +35,7 @@ pub fn rows(
     query: &CompletenessQuery,
     now: Timestamp,
 ) -> Result<(Rows<CompletenessRow>, Date), Fault> {
+    effort::spend_much();
     let registry = known.registry();
     let CompletenessQuery { form, units, first_day, last_day, as_of, known_at, .. } = query.clone();
     let asked = DutiesQuery { form, units, first_day, last_day, as_of, known_at };

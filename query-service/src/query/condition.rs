@@ -50,11 +50,11 @@ fn holds(frame: &Frame<'_>, condition: &Condition, unit: &Unit) -> Truth {
             _ => Truth::Unknown,
         },
         Condition::Kind(kind) => (unit.kind == *kind).into(),
-        Condition::Flag { indicator, is } => of_value(frame, indicator, unit, |cell| match value(cell) {
+        Condition::Flag { indicator, is } => of_value(frame, indicator, unit, |cell| match cell.value() {
             Some(Value::Flag(flag)) => (flag == is).into(),
             _ => Truth::Unknown,
         }),
-        Condition::Category { indicator, codes } => of_value(frame, indicator, unit, |cell| match value(cell) {
+        Condition::Category { indicator, codes } => of_value(frame, indicator, unit, |cell| match cell.value() {
             Some(Value::Category(code)) => codes.contains(code).into(),
             _ => Truth::Unknown,
         }),
@@ -70,11 +70,7 @@ fn holds(frame: &Frame<'_>, condition: &Condition, unit: &Unit) -> Truth {
     }
 }
 
-fn value<'a>(cell: &Cell<'a>) -> Option<&'a Value> {
-    cell.counting.first().map(|statement| &statement.observation().value)
-}
-
-fn of_value(frame: &Frame<'_>, id: &IndicatorId, unit: &Unit, holds: impl Fn(&Cell<'_>) -> Truth) -> Truth {
+fn of_value(frame: &Frame<'_>, id: &IndicatorId, unit: &Unit, holds: impl Fn(&Cell) -> Truth) -> Truth {
     let Some(indicator) = frame.registry.indicator_on(id, Some(frame.slot.day)) else { return Truth::Unknown };
     let ask = Ask {
         indicator,
@@ -83,6 +79,7 @@ fn of_value(frame: &Frame<'_>, id: &IndicatorId, unit: &Unit, holds: impl Fn(&Ce
         slot: frame.slot,
         admitted: frame.admitted,
         is_last: false,
+        reader: Default::default(),
     };
     let cell = ask.read(frame.known, unit);
     match cell.state {

@@ -205,9 +205,9 @@ fn of_category(frame: &Frame<'_>, indicator: &Indicator, group: &Group<'_>, has_
     let mut tally = Tally::default();
     let mut placed = Placed::default();
     let anywhere = || InClass::OneOf((0..indicator.codes.len()).collect());
-    for member in &group.members {
+    for member in group.members() {
         let cell = ask.read(frame.known, member.unit);
-        let code = match cell.counting.first().map(|statement| &statement.observation().value) {
+        let code = match cell.value() {
             Some(Value::Category(code)) if cell.state == State::Reported => {
                 indicator.codes.iter().position(|c| c == code)
             }
@@ -245,7 +245,7 @@ const NEITHER: usize = 3;
 fn of_flags(frame: &Frame<'_>, flags: [&Indicator; 2], group: &Group<'_>, has_filters: bool) -> DistributionRow {
     let mut tally = Tally::default();
     let mut placed = Placed::default();
-    for member in &group.members {
+    for member in group.members() {
         let cells = flags.map(|flag| share::ask(frame, flag).read(frame.known, member.unit));
         let applies = cells.iter().any(|cell| cell.state != State::NotApplicable);
         // A flag that does not apply is not set.
@@ -342,13 +342,13 @@ fn of_dimension(
     let mut sums: Vec<Sum> = codes.iter().map(|_| Sum::default()).collect();
     let mut reported_total = Sum::default();
     let mut partial = 0;
-    let mut sources: Vec<Cell<'_>> = Vec::new();
-    for member in &group.members {
+    let mut sources: Vec<Cell> = Vec::new();
+    for member in group.members() {
         if !member.is_certain {
             tally.undetermined();
             continue;
         }
-        let cells: Vec<Cell<'_>> = asks.iter().map(|ask| ask.read(frame.known, member.unit)).collect();
+        let cells: Vec<Cell> = asks.iter().map(|ask| ask.read(frame.known, member.unit)).collect();
         let numbers: Vec<Option<Number>> = cells.iter().map(Number::of_cell).collect();
         let said = numbers.iter().flatten().count();
         for ((sum, number), cell) in sums.iter_mut().zip(&numbers).zip(&cells) {
@@ -446,20 +446,21 @@ fn of_dimension(
 /// The codes of the definition, then those that units use beside them.
 fn codes(frame: &Frame<'_>, indicator: &Indicator, dimension: &Dimension, group: &Group<'_>) -> Vec<IndicatorId> {
     let of_unit = |unit: &Unit| {
-        let said = frame.known.own(&indicator.id, &unit.id);
-        said.filter_map(|statement| match statement.observation().by.iter().next() {
-            Some((id, code)) if *id == dimension.id && statement.observation().by.len() == 1 => Some(code.clone()),
-            _ => None,
-        })
-        .collect::<Vec<_>>()
+        let said = frame.known.own(&indicator.id, &unit.id, |_| true);
+        said.iter()
+            .filter_map(|statement| match statement.observation().by.iter().next() {
+                Some((id, code)) if *id == dimension.id && statement.observation().by.len() == 1 => Some(code.clone()),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
     };
     let used: BTreeSet<IndicatorId> = group.certain().flat_map(of_unit).collect();
     let beside = used.into_iter().filter(|code| !dimension.closed && !dimension.codes.contains(code));
     dimension.codes.iter().cloned().chain(beside).collect()
 }
 
-fn printed(cell: &Cell<'_>) -> Vec<((ReportName, usize), Printed)> {
-    let printed = |statement: &&crate::index::Statement| {
+fn printed(cell: &Cell) -> Vec<((ReportName, usize), Printed)> {
+    let printed = |statement: &crate::index::Statement| {
         let percent = statement.observation().stated_percent?;
         let report = statement.report();
         Some(((report.name, statement.index), Printed { percent, unit: report.unit.clone(), report: report.name }))
@@ -468,15 +469,15 @@ fn printed(cell: &Cell<'_>) -> Vec<((ReportName, usize), Printed)> {
 }
 
 /// Open findings on what counts, and those on all observations of its reports together, in the order of the reports.
-fn findings(frame: &Frame<'_>, tally: &Tally, sources: &[Cell<'_>]) -> Vec<Finding> {
+fn findings(frame: &Frame<'_>, tally: &Tally, sources: &[Cell]) -> Vec<Finding> {
     let mut found: BTreeMap<(ReportName, FindingKey), Finding> = BTreeMap::new();
     for key in tally.findings() {
-        found.extend(frame.known.finding(*key).map(|(report, finding)| ((report, *key), finding.clone())));
+        found.extend(frame.known.finding(*key).map(|(report, finding)| ((report, *key), finding)));
     }
     for statement in sources.iter().flat_map(|cell| &cell.counting) {
-        let of_report = statement.source.findings.iter().enumerate();
+        let of_report = statement.source.findings().iter().enumerate();
         let on_all = of_report.filter(|(_, finding)| finding.path == "report.observations");
-        let (report, revision) = (statement.report().name, statement.source.revision);
+        let (report, revision) = (statement.report().name, statement.source.revision());
         found.extend(on_all.map(|(place, finding)| ((report, (revision, place)), finding.clone())));
     }
     found.into_values().collect()

@@ -193,10 +193,8 @@ fn row(known: &Known<'_>, key: &Key, owed: &Owed<'_>, today: Date) -> DutyRow {
     let due = form.due.and_then(|due| due.of(*last_day));
     let waiver = registry.waiver(&form.id, unit, period.span());
     // Of several reports the one that came first counts, and only what had come by the day.
-    let received = known
-        .filed(&form.id, unit)
-        .into_iter()
-        .filter(|(filed, _)| (filed.span, filed.organ) == (period.span(), form.organ));
+    let received =
+        known.filed(&form.id, unit, period.span()).into_iter().filter(|(filed, _)| filed.organ == form.organ);
     let received = received.map(|(filed, first)| (form.day_of(first), first, filed)).filter(|(on, ..)| *on <= today);
     let received = received.min_by_key(|(_, first, filed)| (*first, filed.report));
     let missing_indicators = received.as_ref().map_or_else(Vec::new, |(.., filed)| {

@@ -36,14 +36,14 @@ pub struct Explanation {
 }
 
 /// With which weight a counting statement enters.
-type Weigh<'w> = &'w dyn Fn(&Cell<'_>, &Statement) -> (Option<BigDecimal>, Option<BigDecimal>);
+type Weigh<'w> = &'w dyn Fn(&Cell, &Statement) -> (Option<BigDecimal>, Option<BigDecimal>);
 
 /// What makes up a row of a share.
 ///
 /// # Errors
 /// As for the share; `RowNotFound`.
 pub fn share(known: &Known<'_>, query: &ShareQuery, row: &str) -> Result<Explanation, Fault> {
-    let weigh = |cell: &Cell<'_>, _: &Statement| match share::flag_of(cell) {
+    let weigh = |cell: &Cell, _: &Statement| match share::flag_of(cell) {
         Some(flag) => (Some(BigDecimal::from(u8::from(flag))), Some(BigDecimal::from(1))),
         None => (None, None),
     };
@@ -73,11 +73,11 @@ pub fn figure(known: &Known<'_>, query: &FigureQuery, row: &str) -> Result<Expla
             let message = "is explained for SUM, LAST, COUNT and RATIO without denominator, which are sums over reports; ask for the numerator and the denominator one by one, or for ListObservations";
             return Err(Fault::at("figure.measure", Reason::MeasureNotAllowed, message));
         }
-        let weigh = |cell: &Cell<'_>, statement: &Statement| {
+        let weigh = |cell: &Cell, statement: &Statement| {
             let number = Number::of(statement.observation());
             match measure {
                 Measure::Count => {
-                    let is_first = cell.counting.first().is_some_and(|first| std::ptr::eq(*first, statement));
+                    let is_first = cell.counting.first().is_some_and(|first| first.key() == statement.key());
                     (number.map(|_| BigDecimal::from(u8::from(is_first))), None)
                 }
                 Measure::Ratio => {
@@ -106,7 +106,7 @@ fn in_row(
     known: &Known<'_>,
     plan: &Plan,
     row: &str,
-    explain: impl FnOnce(&Frame<'_>, &[Group<'_>], &Group<'_>) -> Result<Explanation, Fault>,
+    explain: impl for<'a> FnOnce(&Frame<'a>, &[Group<'a>], &Group<'a>) -> Result<Explanation, Fault>,
 ) -> Result<Explanation, Fault> {
     let slots = plan::slots(known.registry(), plan)?;
     let [slot] = slots.as_slice() else {
@@ -135,17 +135,17 @@ fn total(mut contributions: Vec<Contribution>, row: Outcome, has_denominator: bo
     }
 }
 
-fn contributions(
-    frame: &Frame<'_>,
+fn contributions<'a>(
+    frame: &Frame<'a>,
     plan: &Plan,
     ask: &Ask<'_>,
-    groups: &[Group<'_>],
-    group: &Group<'_>,
+    groups: &[Group<'a>],
+    group: &Group<'a>,
     weigh: Weigh<'_>,
 ) -> Vec<Contribution> {
     let mut found = Vec::new();
-    for member in &group.members {
-        let cell = ask.read(frame.known, member.unit);
+    for member in group.members() {
+        let cell = ask.read_reports(frame.known, member.unit);
         found.extend(of_unit(frame, ask, member.unit, &cell, |statement, verdict| match verdict {
             Verdict::Counts | Verdict::CountsAsTile | Verdict::CountsCarried if !member.is_certain => {
                 (Verdict::Undetermined, None, None)
@@ -166,7 +166,7 @@ fn contributions(
         }
     }
     for unit in off_the_map(frame, plan, groups, group) {
-        let cell = ask.read(frame.known, unit);
+        let cell = ask.read_reports(frame.known, unit);
         found.extend(of_unit(frame, ask, unit, &cell, |_, _| (Verdict::OffTheMap, None, None)));
         if cell.counting.is_empty() {
             found.push(silent(unit, Verdict::OffTheMap));
@@ -188,14 +188,14 @@ fn place_of(contribution: &Contribution) -> Option<(ReportName, Revision, usize)
 }
 
 /// Units that lie partly in a group on the map, and so are not counted in it.
-fn off_the_map<'a>(frame: &Frame<'a>, plan: &Plan, groups: &[Group<'a>], group: &Group<'_>) -> Vec<&'a Unit> {
+fn off_the_map<'a>(frame: &Frame<'a>, plan: &Plan, groups: &[Group<'a>], group: &Group<'a>) -> Vec<&'a Unit> {
     let Some(group_by) = &plan.group_by else { return Vec::new() };
     let unassignable = RowKey::of(&shared::model::query::RowUnit::Unassignable);
     if group.key() == unassignable {
         return Vec::new();
     }
     let (day, map) = (frame.slot.day, frame.boundaries_on);
-    let others = groups.iter().filter(|group| group.key() == unassignable).flat_map(|group| &group.members);
+    let others = groups.iter().filter(|group| group.key() == unassignable).flat_map(Group::members);
     let lies_partly = |unit: &&'a Unit| {
         select::places(frame.registry, unit, group_by, day, map)
             .into_iter()
@@ -209,7 +209,7 @@ fn of_unit(
     frame: &Frame<'_>,
     ask: &Ask<'_>,
     unit: &Unit,
-    cell: &Cell<'_>,
+    cell: &Cell,
     weighed: impl Fn(&Statement, Verdict) -> (Verdict, Option<BigDecimal>, Option<BigDecimal>),
 ) -> Vec<Contribution> {
     let statements = frame.known.ever(&ask.indicator.id, &unit.id);
@@ -217,11 +217,11 @@ fn of_unit(
         let (verdict, weight, denominator_weight) = weighed(statement, verdict(frame, ask, cell, statement));
         Contribution { weight, denominator_weight, ..contribution(frame, &unit.id, statement, verdict) }
     };
-    statements.map(one).collect()
+    statements.iter().map(one).collect()
 }
 
-fn verdict(frame: &Frame<'_>, ask: &Ask<'_>, cell: &Cell<'_>, statement: &Statement) -> Verdict {
-    let is = |other: &&Statement| std::ptr::eq(*other, statement);
+fn verdict(frame: &Frame<'_>, ask: &Ask<'_>, cell: &Cell, statement: &Statement) -> Verdict {
+    let is = |other: &Statement| other.key() == statement.key();
     let observation = statement.observation();
     if let Some(was_superseded) = frame.known.was_superseded(statement) {
         return if was_superseded { Verdict::Superseded } else { Verdict::Withdrawn };
@@ -272,12 +272,12 @@ fn contribution(frame: &Frame<'_>, unit: &UnitId, statement: &Statement, verdict
     let said = Said {
         report: report.name,
         version: report.version,
-        revision: statement.source.revision,
+        revision: statement.source.revision(),
         index: statement.index,
         observation: statement.observation().clone(),
         period: report.period.written().to_owned(),
         published_on: report.source.published_on,
-        findings: frame.known.findings(statement).map(|(_, finding)| finding.clone()).collect(),
+        findings: frame.known.findings(statement).into_iter().map(|(_, finding)| finding).collect(),
     };
     Contribution { unit: unit.clone(), said: Some(said), verdict, weight: None, denominator_weight: None }
 }

@@ -8,6 +8,7 @@ use shared::model::{
 };
 
 use super::{
+    bulk::{self, Bulk},
     cell::{Ask, Cell, Currency, Number, State, is_never_negative},
     condition::{needs_period, refuse_to_carry},
     measure::{self, Computed, Kind, Sample},
@@ -56,7 +57,7 @@ pub(super) fn with_claims(
     frame: &Frame<'_>,
     query: &FigureQuery,
     groups: &[Group<'_>],
-    published: &Published<'_>,
+    published: &Published,
 ) -> Result<Vec<FigureRow>, Fault> {
     let computation = computation(frame, query)?;
     check_groups(frame, &computation, groups)?;
@@ -171,7 +172,7 @@ fn check_classes(frame: &Frame<'_>, indicator: &Indicator, query: &FigureQuery) 
 /// Refuses groups over which the measure makes no sense.
 fn check_groups(frame: &Frame<'_>, computation: &Computation<'_>, groups: &[Group<'_>]) -> Result<(), Fault> {
     let Computation { indicator, measure, query, .. } = computation;
-    if *measure == Measure::Value && groups.iter().any(|group| group.members.len() > 1) {
+    if *measure == Measure::Value && groups.iter().any(|group| group.len() > 1) {
         let message = format!(
             "a value is that of one unit, and rows would be of several; {} rolls up by {}; ask with group_by UNIT",
             indicator.id,
@@ -182,7 +183,7 @@ fn check_groups(frame: &Frame<'_>, computation: &Computation<'_>, groups: &[Grou
     let adds = !matches!(measure, Measure::Value);
     if query.scope == Scope::Subtree && adds {
         let counted: std::collections::BTreeSet<_> =
-            groups.iter().flat_map(|group| &group.members).map(|member| &member.unit.id).collect();
+            groups.iter().flat_map(Group::members).map(|member| &member.unit.id).collect();
         for unit in &counted {
             let above =
                 frame.registry.ancestry_on(unit, frame.slot.day).skip(1).find(|above| counted.contains(&above.id));
@@ -214,6 +215,7 @@ impl<'q> Computation<'q> {
             slot: frame.slot,
             admitted: frame.admitted,
             is_last: self.measure == Measure::Last,
+            reader: Default::default(),
         }
     }
 
@@ -224,16 +226,13 @@ impl<'q> Computation<'q> {
     }
 
     /// What is known of a unit, and the cells that it was read from.
-    pub(super) fn sample<'a>(
+    pub(super) fn sample(
         &self,
-        frame: &Frame<'a>,
+        frame: &Frame<'q>,
         ask: &Ask<'_>,
         unit: &shared::model::unit::Unit,
         is_certain: bool,
-    ) -> (Sample, Vec<Cell<'a>>)
-    where
-        'q: 'a,
-    {
+    ) -> (Sample, Vec<Cell>) {
         let cell = ask.read(frame.known, unit);
         let number = Number::of_cell(&cell);
         let Some(denominator) = self.ask_denominator(frame) else {
@@ -248,7 +247,7 @@ impl<'q> Computation<'q> {
                 }
                 _ => number,
             };
-            return (Sample { is_certain, state, number, denominator: None }, vec![cell]);
+            return (Sample { units: 1, is_certain, state, number, denominator: None }, vec![cell]);
         };
         let other = denominator.read(frame.known, unit);
         let divisor = Number::of_cell(&other);
@@ -264,7 +263,17 @@ impl<'q> Computation<'q> {
         };
         let both = number.zip(divisor).filter(|_| state == State::Reported);
         let (number, denominator) = both.unzip();
-        (Sample { is_certain, state, number, denominator }, vec![cell, other])
+        (Sample { units: 1, is_certain, state, number, denominator }, vec![cell, other])
+    }
+
+    /// What columns say of the units of a row together, if the measure adds numbers up.
+    fn bulk(&self, frame: &Frame<'q>, ask: &Ask<'q>, group: &Group<'_>) -> Option<(Vec<Sample>, Bulk)> {
+        let adds =
+            matches!(self.measure, Measure::Sum | Measure::Last | Measure::Count | Measure::Mean | Measure::Ratio);
+        if !adds {
+            return None;
+        }
+        bulk::numbers(frame, self.temporality(), ask, self.ask_denominator(frame).as_ref(), group)
     }
 
     /// What the samples of a row come to.
@@ -282,11 +291,17 @@ fn row(
     computation: &Computation<'_>,
     ask: &Ask<'_>,
     group: &Group<'_>,
-    claims: &[&Statement],
+    claims: &[Statement],
 ) -> FigureRow {
     let mut tally = Tally::default();
-    let mut samples = Vec::with_capacity(group.members.len());
-    for member in &group.members {
+    let (mut samples, members) = match computation.bulk(frame, ask, group) {
+        None => (Vec::with_capacity(group.len()), group.members().to_vec()),
+        Some((samples, bulk)) => {
+            tally.bulk(&bulk);
+            (samples, bulk.members(group))
+        }
+    };
+    for member in &members {
         let (sample, cells) = computation.sample(frame, ask, member.unit, member.is_certain);
         if member.is_certain {
             tally.unit(frame, computation.temporality(), member.unit, sample.state, &cells);
@@ -295,7 +310,7 @@ fn row(
         }
         samples.push(sample);
     }
-    let shown: Vec<&Statement> = claims.iter().copied().filter(|claim| tally.published(frame, ask, claim)).collect();
+    let shown: Vec<&Statement> = claims.iter().filter(|claim| tally.published(frame, ask, claim)).collect();
     let published = shown.into_iter().map(|claim| published(computation, claim)).collect();
     let Computed { value, bounds, sums, currency, fault } = computation.compute(&samples);
     let mut unused = Vec::new();

@@ -10,9 +10,11 @@ use shared::model::{
 
 use super::cell::{Currency, Number, State};
 
-/// What is known of one unit.
+/// What is known of one unit, or of several together whose numbers are exact.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
+    /// How many units; of several the numbers are their sums.
+    pub(super) units: u32,
     /// It belongs to the row; else it may.
     pub(super) is_certain: bool,
     /// What is known.
@@ -21,6 +23,18 @@ pub(super) struct Sample {
     pub(super) number: Option<Number>,
     /// Its denominator, where that is another indicator.
     pub(super) denominator: Option<Number>,
+}
+
+impl Sample {
+    /// So many units that belong to the row and reported numbers with that sum.
+    pub(super) fn reported(units: u32, number: Number, denominator: Option<Number>) -> Self {
+        Self { units, is_certain: true, state: State::Reported, number: Some(number), denominator }
+    }
+
+    /// So many units that belong to the row and of which nothing is known.
+    pub(super) fn silent(units: u32) -> Self {
+        Self { units, is_certain: true, state: State::NotReported, number: None, denominator: None }
+    }
 }
 
 /// What the values of units are.
@@ -53,6 +67,8 @@ pub(super) struct Computed {
 struct Units<'a> {
     /// Belong to the row and reported.
     reported: Vec<&'a Sample>,
+    /// How many these are.
+    reported_count: usize,
     /// Belong to the row and say nothing.
     silent: usize,
     /// May belong to the row and reported.
@@ -68,11 +84,15 @@ pub(super) fn compute(measure: Measure, samples: &[Sample], kind: Kind, per: &Bi
         samples.iter().filter(move |sample| sample.is_certain == is_certain && state(sample.state))
     };
     let is_silent = |state| matches!(state, State::NotReported | State::Withheld);
+    let count = |is_certain: bool, state: fn(State) -> bool| {
+        of(is_certain, state).map(|sample| usize::try_from(sample.units).unwrap_or(usize::MAX)).sum()
+    };
     let units = Units {
         reported: of(true, |state| state == State::Reported).collect(),
-        silent: of(true, is_silent).count(),
+        reported_count: count(true, |state| state == State::Reported),
+        silent: count(true, is_silent),
         maybe: of(false, |state| state == State::Reported).collect(),
-        maybe_silent: of(false, is_silent).count(),
+        maybe_silent: count(false, is_silent),
         kind,
     };
     let currency = |samples: &[&Sample]| {
@@ -159,8 +179,8 @@ impl Units<'_> {
 
     fn count(&self) -> Computed {
         let number = |count: usize| BigDecimal::from(u64::try_from(count).unwrap_or(u64::MAX));
-        let least = number(self.reported.len());
-        let most = number(self.reported.len() + self.silent + self.maybe.len() + self.maybe_silent);
+        let least = number(self.reported_count);
+        let most = number(self.reported_count + self.silent + self.maybe.len() + self.maybe_silent);
         let bounds = Interval { lower: Some(End::inclusive(least.clone())), upper: Some(End::inclusive(most)) };
         without_sums(Some((least, Qualifier::Exact)), bounds)
     }
@@ -219,8 +239,8 @@ impl Units<'_> {
         let divided = |number: &BigDecimal, count: usize| {
             quotient(number, &BigDecimal::from(u64::try_from(count).unwrap_or(u64::MAX))).unwrap_or_default()
         };
-        let value = self.sum().map(|(sum, qualifier)| (divided(&sum, self.reported.len()), qualifier));
-        let count = self.reported.len() + self.silent;
+        let value = self.sum().map(|(sum, qualifier)| (divided(&sum, self.reported_count), qualifier));
+        let count = self.reported_count + self.silent;
         let bounds = if self.may_have_more() || count == 0 {
             Interval::default()
         } else {

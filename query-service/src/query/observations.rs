@@ -3,7 +3,7 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 use shared::model::{
     fault::{Fault, Reason},
-    ids::{IndicatorId, UnitId},
+    ids::UnitId,
     query::{ObservationRow, ObservationsQuery, Reading, TimeFilter, combine, reverse},
     report::{ChangeUnit, Qualifier, Value},
 };
@@ -31,26 +31,26 @@ pub fn observations(
     // The key begins with the unit: those before that of the last row need no second look.
     let from_unit = after.split(SEPARATOR).next().unwrap_or_default();
     let units = units.into_iter().filter(|unit| unit.as_str() >= from_unit);
-    let indicators: Vec<&IndicatorId> = match &query.indicator {
-        Some(indicator) => vec![indicator],
-        None => registry.indicators_after("").map(|indicator| &indicator.id).collect(),
-    };
     let statements = units.flat_map(|unit| {
-        let about = indicators.iter().flat_map(move |indicator| known.all(indicator, unit));
-        let mut about: Vec<(String, &Statement)> = about
+        let about = match &query.indicator {
+            Some(indicator) => known.all(indicator, unit, |_| true),
+            None => known.by_unit(unit),
+        };
+        let mut about: Vec<(String, Statement)> = about
+            .into_iter()
             .filter(|statement| is_of_time(statement, query.time))
             .filter(|statement| query.organ.is_none_or(|organ| statement.report().organ == organ))
             .filter(|statement| {
                 let published_on = statement.report().source.published_on;
                 query.published_until.is_none_or(|until| published_on.is_some_and(|published_on| published_on <= until))
             })
-            .map(|statement| (key(unit, statement), statement))
+            .map(|statement| (key(unit, &statement), statement))
             .filter(|(key, _)| key.as_str() > after)
             .collect();
         about.sort_by(|(a, _), (b, _)| a.cmp(b));
         about
     });
-    Ok(statements.take(rows_max).map(|(key, statement)| row(known, key, statement)).collect())
+    Ok(statements.take(rows_max).map(|(key, statement)| row(known, key, &statement)).collect())
 }
 
 fn is_of_time(statement: &Statement, time: TimeFilter) -> bool {
@@ -80,9 +80,9 @@ fn row(known: &Known<'_>, key: String, statement: &Statement) -> ObservationRow 
         source: report.source.clone(),
         report: report.name,
         version: report.version,
-        revision: statement.source.revision,
+        revision: statement.source.revision(),
         observation: statement.observation().clone(),
-        findings: known.findings(statement).map(|(_, finding)| finding.clone()).collect(),
+        findings: known.findings(statement).into_iter().map(|(_, finding)| finding).collect(),
         readings: readings(known, statement),
         issuer: report.issuer.clone(),
     }
@@ -110,12 +110,12 @@ fn value_of_change(known: &Known<'_>, statement: &Statement) -> Option<(Decimal,
     let definition = registry.indicator_version(&observation.indicator, observation.indicator_version)?;
     let of = definition.change_of.as_ref()?;
     let last_day = report.period.span().last_day?;
-    let said = known.all(of, &report.unit).filter(|other| {
+    let said = known.all(of, &report.unit, |span| span.last_day == Some(last_day));
+    let is_of_the_same = |other: &&Statement| {
         let theirs = other.observation();
         (theirs.scope, &theirs.by, &theirs.units) == (observation.scope, &observation.by, &observation.units)
-            && other.report().period.span().last_day == Some(last_day)
-    });
-    let said = said.min_by_key(|other| precedence(other))?.observation();
+    };
+    let said = said.iter().filter(is_of_the_same).min_by_key(|other| precedence(other))?.observation();
     let number = match &said.value {
         Value::Count(count) => Decimal::from(*count),
         Value::Decimal(number) | Value::Percent(number) | Value::Money { amount: number, .. } => *number,

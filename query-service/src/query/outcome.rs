@@ -34,7 +34,7 @@ fn with_claims(
     frame: &Frame<'_>,
     query: &FigureQuery,
     groups: &[Group<'_>],
-    published: &Published<'_>,
+    published: &Published,
 ) -> Result<Vec<Outcome>, Fault> {
     if !is_flag(frame, query)? {
         let rows = figure::with_claims(frame, query, groups, published)?;

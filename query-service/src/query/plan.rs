@@ -18,7 +18,10 @@ use super::{
     condition::{self, Truth},
     select::{self, Group, Member, RowKey},
 };
-use crate::index::Known;
+use crate::index::{
+    Known,
+    effort::{self, Effort},
+};
 
 /// One time of a question, and what is known.
 #[derive(Clone, Copy)]
@@ -144,7 +147,8 @@ pub(super) fn evaluate<T>(
     for (number, slot) in slots(known.registry(), plan)?.iter().enumerate() {
         let frame = frame(known, plan, slot);
         let groups = groups(&frame, plan)?;
-        cells += groups.iter().map(|group| group.members.len()).sum::<usize>();
+        effort::spend(effort::ROW * Effort::try_from(groups.len()).unwrap_or(Effort::MAX / effort::ROW));
+        cells += groups.iter().map(Group::len).sum::<usize>();
         if cells > QUESTION_CELLS_MAX {
             let message = format!(
                 "the question looks at more than {QUESTION_CELLS_MAX} units × periods; ask for fewer units or a shorter span, one after the other"
@@ -166,6 +170,7 @@ pub(super) fn evaluate<T>(
 pub(super) fn check_group(registry: &Registry, group_by: Option<&GroupBy>) -> Result<(), Fault> {
     let Some(GroupBy::Attribute(key)) = group_by else { return Ok(()) };
     let has_it = |unit: &Unit| unit.attributes.contains_key(key);
+    effort::spend_much();
     let had_it =
         |record: &UnitRecord| has_it(&record.registration) || record.states().iter().any(|state| has_it(&state.unit));
     if registry.units_after("").any(had_it) {
@@ -190,10 +195,13 @@ pub(super) fn groups<'a>(frame: &Frame<'a>, plan: &Plan) -> Result<Vec<Group<'a>
     if let Some(issuer) = &plan.admitted.reports.issuer {
         select::unit_named(frame.registry, "reports.issuer", issuer)?;
     }
+    if plan.filters.is_empty() {
+        return select::laid_groups(frame, plan);
+    }
     let units = select::select(frame.registry, &plan.units, frame.slot.day)?;
     condition::check(frame, &plan.filters)?;
     let member = |unit: &'a Unit| {
-        let truth = if plan.filters.is_empty() { Truth::True } else { condition::all_hold(frame, &plan.filters, unit) };
+        let truth = condition::all_hold(frame, &plan.filters, unit);
         (truth != Truth::False).then_some(Member { unit, is_certain: truth == Truth::True })
     };
     let members = units.into_iter().filter_map(member).collect();

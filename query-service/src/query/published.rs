@@ -12,29 +12,29 @@ use super::{
 use crate::index::Statement;
 
 /// Figures of units together that speak of one time.
-pub(super) struct Published<'a> {
-    by_units: HashMap<Vec<UnitId>, Vec<&'a Statement>>,
+pub(super) struct Published {
+    by_units: HashMap<Vec<UnitId>, Vec<Statement>>,
 }
 
-impl<'a> Published<'a> {
+impl Published {
     /// None: for parts of rows, which show no claims.
     pub(super) fn none() -> Self {
         Self { by_units: HashMap::new() }
     }
 
     /// All of them, in the classes that are asked for.
-    pub(super) fn of(frame: &Frame<'a>, ask: &Ask<'_>) -> Self {
-        let mut by_units: HashMap<Vec<UnitId>, Vec<&Statement>> = HashMap::new();
-        let holds = |statement: &&Statement| match frame.slot.span {
+    pub(super) fn of(frame: &Frame<'_>, ask: &Ask<'_>) -> Self {
+        let mut by_units: HashMap<Vec<UnitId>, Vec<Statement>> = HashMap::new();
+        let holds = |statement: &Statement| match frame.slot.span {
             Some(days) if ask.indicator.temporality == shared::model::indicator::Temporality::Flow => {
                 statement.report().period.span() == days
             }
             _ => statement.speaks_of(frame.slot.day),
         };
-        let is_number = |statement: &&Statement| statement.observation().value.is_number();
-        let below = frame.known.below(&ask.indicator.id).filter(holds).filter(is_number);
+        let is_number = |statement: &Statement| statement.observation().value.is_number();
+        let below = frame.known.below(&ask.indicator.id).into_iter().filter(holds).filter(is_number);
         for statement in below.filter(|statement| statement.observation().by == *ask.by && ask.admits(statement)) {
-            if let Some(units) = denoted(frame, statement) {
+            if let Some(units) = denoted(frame, &statement) {
                 by_units.entry(units).or_default().push(statement);
             }
         }
@@ -45,7 +45,7 @@ impl<'a> Published<'a> {
     }
 
     /// What is published for exactly the units that belong to a row for certain.
-    pub(super) fn for_units(&self, group: &Group<'_>) -> &[&'a Statement] {
+    pub(super) fn for_units(&self, group: &Group<'_>) -> &[Statement] {
         if self.by_units.is_empty() {
             return &[];
         }

@@ -54,12 +54,22 @@ pub fn rows(
     uppers.sort_by(order_upper);
     numbers.sort();
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    // Where every number is certain, no other place is possible than that of the number.
+    let is_certain = |entry: &Entry| match (&entry.number, &entry.interval) {
+        (Some(number), Some(interval)) => interval.is_just(number),
+        (None, None) => true,
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    let are_certain = entries.iter().all(is_certain);
     let mut places: Vec<(String, Place<Ranked>)> = entries
         .into_iter()
         .map(|entry| {
             let Entry { token, number, interval, row } = entry;
             let place = number.map(|number| count(numbers.len() - numbers.partition_point(|n| *n <= number) + 1));
             let within = interval.map(|interval| {
+                if are_certain && let Some(place) = place {
+                    return (place, place);
+                }
                 let better = lowers.len() - lowers.partition_point(|lower| !is_better(lower.as_ref(), &interval));
                 let maybe = uppers.len() - uppers.partition_point(|upper| !can_be_better(upper.as_ref(), &interval));
                 let itself = usize::from(can_be_better(interval.upper.as_ref(), &interval));
@@ -68,7 +78,9 @@ pub fn rows(
             (token, Place { place, within, row })
         })
         .collect();
-    places.sort_by_key(|(token, place)| (place.place.is_none(), place.place, token.clone()));
+    places.sort_by(|(token, a), (other_token, b)| {
+        (a.place.is_none(), a.place, token).cmp(&(b.place.is_none(), b.place, other_token))
+    });
     let placed = places.iter().take_while(|(_, place)| place.place.is_some()).count();
     if query.top.is_some() || query.bottom.is_some() {
         let place = |index: usize| places[index].1.place;

@@ -1,17 +1,24 @@
 //! Who is counted, and in which group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use jiff::civil::Date;
 use shared::{
     model::{
         fault::{Fault, Reason, Violations},
         ids::UnitId,
-        query::{GroupBy, RowUnit, UnitSelector},
-        unit::Unit,
+        query::{GroupBy, Plan, RowUnit, UnitSelector},
+        unit::{Level, Unit},
     },
     registry::{Registry, UnitRecord},
 };
+
+use super::plan::Frame;
+use crate::index::{Known, LaidRow, Layout, LayoutKey, bits_of, effort};
 
 /// A unit that is counted.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +34,87 @@ pub(super) struct Member<'a> {
 pub(super) struct Group<'a> {
     /// Whose row it is.
     pub(super) row: RowUnit,
-    /// Its units, in the order of their ids.
-    pub(super) members: Vec<Member<'a>>,
+    /// Its units, in the order of their ids, once somebody has looked at them one by one.
+    members: OnceCell<Vec<Member<'a>>>,
+    laid: Option<Laid<'a>>,
+}
+
+/// Where the units of a group are laid out.
+#[derive(Clone, Debug)]
+struct Laid<'a> {
+    known: &'a Known<'a>,
+    registry: &'a Registry,
+    day: Date,
+    layout: Arc<Layout>,
+    place: usize,
 }
 
 impl<'a> Group<'a> {
+    /// A row of these units, which are in the order of their ids.
+    pub(super) fn listed(row: RowUnit, members: Vec<Member<'a>>) -> Self {
+        Self { row, members: OnceCell::from(members), laid: None }
+    }
+
+    /// Its units, in the order of their ids.
+    pub(super) fn members(&self) -> &[Member<'a>] {
+        self.members.get_or_init(|| {
+            let laid = self.laid.as_ref();
+            let looked_at = |unit: &u32| {
+                effort::spend(effort::LOOK);
+                *unit
+            };
+            let member = |laid: &Laid<'a>, unit| laid.member(looked_at(unit));
+            laid.into_iter().flat_map(|laid| laid.units().iter().filter_map(|unit| member(laid, unit))).collect()
+        })
+    }
+
+    /// How many units it has.
+    pub(super) fn len(&self) -> usize {
+        self.laid.as_ref().map_or_else(|| self.members().len(), |laid| laid.units().len())
+    }
+
+    /// Its units as they are laid out, if all of them belong to it for certain.
+    pub(super) fn laid(&self) -> Option<&LaidRow> {
+        self.laid.as_ref().map(|laid| &laid.layout.rows[laid.place])
+    }
+
+    /// The layout in which its units are, and its place there.
+    pub(super) fn place(&self) -> Option<(&Arc<Layout>, usize)> {
+        self.laid.as_ref().map(|laid| (&laid.layout, laid.place))
+    }
+
+    /// The unit with that number, of those that are laid out.
+    pub(super) fn member(&self, number: u32) -> Option<Member<'a>> {
+        self.laid.as_ref()?.member(number)
+    }
+
+    /// Numbers of the units that belong to it for certain, in the order of their ids.
+    pub(super) fn numbers(&self, known: &Known<'_>) -> Arc<Vec<u32>> {
+        match self.laid() {
+            Some(laid) => laid.units.clone(),
+            None => Arc::new(self.certain().filter_map(|unit| known.number_of(&unit.id)).collect()),
+        }
+    }
+
     /// The units that belong to it for certain.
     pub(super) fn certain(&self) -> impl Iterator<Item = &'a Unit> {
-        self.members.iter().filter(|member| member.is_certain).map(|member| member.unit)
+        self.members().iter().filter(|member| member.is_certain).map(|member| member.unit)
     }
 
     /// What orders it among others, and names it.
     pub(super) fn key(&self) -> RowKey {
         RowKey::of(&self.row)
+    }
+}
+
+impl<'a> Laid<'a> {
+    fn units(&self) -> &[u32] {
+        &self.layout.rows[self.place].units
+    }
+
+    fn member(&self, number: u32) -> Option<Member<'a>> {
+        let unit = self.registry.unit_on(self.known.unit(number)?, self.day)?;
+        Some(Member { unit, is_certain: true })
     }
 }
 
@@ -98,14 +173,57 @@ pub(super) fn groups<'a>(
 ) -> Result<Vec<Group<'a>>, Fault> {
     members.sort_by(|a, b| a.unit.id.cmp(&b.unit.id));
     let Some(group_by) = group_by else {
-        return Ok(vec![Group { row: whole_row(registry, selector, day)?, members }]);
+        return Ok(vec![Group::listed(whole_row(registry, selector, day)?, members)]);
     };
     let mut groups: BTreeMap<Place<'a>, Vec<Member<'a>>> = BTreeMap::new();
     for member in members {
         groups.entry(place(registry, member.unit, group_by, day, boundaries_on)).or_default().push(member);
     }
     let row = |place: &Place<'a>| row_of_place(registry, *place, group_by, day, boundaries_on);
-    Ok(groups.into_iter().map(|(place, members)| Group { row: row(&place), members }).collect())
+    Ok(groups.into_iter().map(|(place, members)| Group::listed(row(&place), members)).collect())
+}
+
+/// The same for all units of a selector, as they are laid out.
+///
+/// # Errors
+/// `UnitNotFound` for a unit that the selector names.
+pub(super) fn laid_groups<'a>(frame: &Frame<'a>, plan: &Plan) -> Result<Vec<Group<'a>>, Fault> {
+    let Frame { known, registry, slot, boundaries_on, .. } = *frame;
+    let first_day = slot.span.and_then(|span| span.first_day);
+    let key = LayoutKey {
+        registry: registry.revision(),
+        units: plan.units.clone(),
+        group_by: plan.group_by.clone(),
+        day: known.map_day(slot.day),
+        boundaries_on: known.map_day(boundaries_on),
+        first_day: first_day.map(|first_day| known.map_day(first_day)),
+    };
+    let layout = known.layout(key, || {
+        let members = select(registry, &plan.units, slot.day)?;
+        let members = members.into_iter().map(|unit| Member { unit, is_certain: true }).collect();
+        let groups = groups(registry, &plan.units, members, plan.group_by.as_ref(), slot.day, boundaries_on)?;
+        Ok(Layout { rows: groups.iter().map(|group| laid_row(known, registry, group, first_day)).collect() })
+    })?;
+    let laid = |place| Laid { known, registry, day: slot.day, layout: layout.clone(), place };
+    let group = |(place, row): (usize, &LaidRow)| Group {
+        row: row.row.clone(),
+        members: OnceCell::new(),
+        laid: Some(laid(place)),
+    };
+    Ok(layout.rows.iter().enumerate().map(group).collect())
+}
+
+fn laid_row(known: &Known<'_>, registry: &Registry, group: &Group<'_>, first_day: Option<Date>) -> LaidRow {
+    let units = group.numbers(known);
+    let levels: BTreeSet<Level> = group.certain().map(|unit| unit.level).collect();
+    let is_new = |unit: &Unit| first_day.is_some_and(|first_day| !registry.is_alive_on(&unit.id, first_day));
+    LaidRow {
+        row: group.row.clone(),
+        bits: bits_of(&units),
+        units,
+        levels: levels.into_iter().collect(),
+        has_newcomers: group.certain().any(is_new),
+    }
 }
 
 /// The row in which a unit of one day is counted on the map of another.
@@ -189,6 +307,7 @@ pub(super) fn places<'a>(
     if day == boundaries_on || *group_by == GroupBy::Unit {
         return [on_the_map(&unit.id)].into();
     }
+    effort::spend_much();
     let counterparts = registry.counterparts_on(&unit.id, day, boundaries_on, false);
     counterparts.into_iter().map(on_the_map).collect()
 }
@@ -202,6 +321,7 @@ pub(super) fn ever<'a>(registry: &'a Registry, selector: &UnitSelector) -> Resul
         UnitSelector::Under { unit, level } => {
             unit_named(registry, "units.under", unit)?;
             let had_level = |record: &&UnitRecord| level.is_none_or(|level| record.levels().any(|had| had == level));
+            effort::spend_much();
             let subtree = registry.subtree_ever(unit).into_iter().filter(had_level);
             Ok(subtree.map(|record| &record.registration.id).collect())
         }
@@ -220,7 +340,7 @@ pub(super) fn select<'a>(registry: &'a Registry, selector: &UnitSelector, day: D
     match selector {
         UnitSelector::Under { unit, level } => {
             unit_named(registry, "units.under", unit)?;
-            let subtree = registry.subtree_on(unit, day);
+            let subtree = registry.subtree_on(unit, day).inspect(|_| effort::spend(effort::LOOK));
             Ok(subtree.filter(|unit| level.is_none_or(|level| unit.level == level)).collect())
         }
         UnitSelector::Ids(ids) => {

@@ -1,11 +1,13 @@
 //! The same question for one period after the other. Every period has its point; where other units or another definition
 //! count than before, the series says that it is broken.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::Arc,
+};
 
 use shared::model::{
     fault::Fault,
-    ids::UnitId,
     query::{BreakCause, Outcome, RowUnit, SeriesBreak, SeriesQuery, SeriesRow, Slot},
 };
 
@@ -19,7 +21,7 @@ use crate::index::Known;
 struct Point {
     unit: RowUnit,
     outcome: Outcome,
-    units: BTreeSet<UnitId>,
+    units: Arc<Vec<u32>>,
     version: u32,
 }
 
@@ -32,9 +34,11 @@ pub fn rows(known: &Known<'_>, query: &SeriesQuery) -> Result<Rows<SeriesRow>, F
     let evaluated = plan::evaluate(known, &figure.plan, |frame, groups| {
         let version = frame.definition("indicator", &figure.indicator)?.version;
         let outcomes = outcome::of_groups(frame, figure, groups)?;
-        let point = |(outcome, group): (Outcome, &Group<'_>)| {
-            let units = group.certain().map(|unit| unit.id.clone()).collect();
-            Point { unit: group.row.clone(), outcome, units, version }
+        let point = |(outcome, group): (Outcome, &Group<'_>)| Point {
+            unit: group.row.clone(),
+            outcome,
+            units: group.numbers(frame.known),
+            version,
         };
         Ok(outcomes.into_iter().zip(groups).map(point).collect())
     })?;
@@ -49,10 +53,10 @@ pub fn rows(known: &Known<'_>, query: &SeriesQuery) -> Result<Rows<SeriesRow>, F
         for (number, slot) in slots.iter().enumerate() {
             let Entry::Vacant(missing) = points.entry(number) else { continue };
             let frame = plan::frame(known, &figure.plan, slot);
-            let nobody = Group { row: unit.clone(), members: Vec::new() };
+            let nobody = Group::listed(unit.clone(), Vec::new());
             let version = frame.definition("indicator", &figure.indicator)?.version;
             if let Some(outcome) = outcome::of_part(&frame, figure, &nobody)? {
-                missing.insert(Point { unit: unit.clone(), outcome, units: BTreeSet::new(), version });
+                missing.insert(Point { unit: unit.clone(), outcome, units: Arc::default(), version });
             }
         }
         let breaks = breaks(&slots, &points);
@@ -70,9 +74,11 @@ fn breaks(slots: &[Slot], points: &BTreeMap<usize, Point>) -> Vec<SeriesBreak> {
     let mut breaks = Vec::new();
     for (number, slot) in slots.iter().enumerate().skip(1) {
         let (Some(before), Some(after)) = (points.get(&(number - 1)), points.get(&number)) else { continue };
-        if before.units != after.units {
-            let gone = count(before.units.difference(&after.units).count());
-            let new = count(after.units.difference(&before.units).count());
+        if !Arc::ptr_eq(&before.units, &after.units) && before.units != after.units {
+            let units = |point: &Point| point.units.iter().copied().collect::<BTreeSet<u32>>();
+            let (before, after) = (units(before), units(after));
+            let gone = count(before.difference(&after).count());
+            let new = count(after.difference(&before).count());
             breaks.push(SeriesBreak { period: slot.period.clone(), cause: BreakCause::UnitsChanged { gone, new } });
         }
         if before.version != after.version {

@@ -9,6 +9,7 @@ use shared::model::{
 };
 
 use super::{
+    bulk,
     cell::{Ask, Cell, NOT_SPLIT, State},
     plan::{self, Evaluated, Frame},
     published::Published,
@@ -48,7 +49,7 @@ pub(super) fn with_claims(
     groups: &[Group<'_>],
     has_filters: bool,
     shown: &Shown,
-    published: &Published<'_>,
+    published: &Published,
 ) -> Vec<ShareRow> {
     let ask = ask(frame, indicator);
     groups.iter().map(|group| row(frame, &ask, group, published.for_units(group), has_filters, shown.clone())).collect()
@@ -56,7 +57,15 @@ pub(super) fn with_claims(
 
 /// What a question about a flag asks of each unit.
 pub(super) fn ask<'q>(frame: &Frame<'q>, indicator: &'q Indicator) -> Ask<'q> {
-    Ask { indicator, by: &NOT_SPLIT, scope: Scope::Own, slot: frame.slot, admitted: frame.admitted, is_last: false }
+    Ask {
+        indicator,
+        by: &NOT_SPLIT,
+        scope: Scope::Own,
+        slot: frame.slot,
+        admitted: frame.admitted,
+        is_last: false,
+        reader: Default::default(),
+    }
 }
 
 /// The definition of a flag.
@@ -75,8 +84,8 @@ pub(super) fn flag<'a>(frame: &Frame<'a>, path: &str, id: &IndicatorId) -> Resul
 }
 
 /// What a flag says of a unit; none where nothing is known or the question does not arise.
-pub(super) fn flag_of(cell: &Cell<'_>) -> Option<bool> {
-    match cell.counting.first().map(|statement| &statement.observation().value) {
+pub(super) fn flag_of(cell: &Cell) -> Option<bool> {
+    match cell.value() {
         Some(Value::Flag(flag)) if cell.state == State::Reported => Some(*flag),
         _ => None,
     }
@@ -86,13 +95,21 @@ fn row(
     frame: &Frame<'_>,
     ask: &Ask<'_>,
     group: &Group<'_>,
-    claims: &[&Statement],
+    claims: &[Statement],
     has_filters: bool,
     shown: Shown,
 ) -> ShareRow {
     let mut counts = ShareCounts::default();
     let mut tally = Tally::default();
-    for member in &group.members {
+    let members = match bulk::flags(frame, ask, group) {
+        None => group.members().to_vec(),
+        Some((yes, no, bulk)) => {
+            (counts.yes, counts.no, counts.not_reported) = (yes, no, bulk.silent);
+            tally.bulk(&bulk);
+            bulk.members(group)
+        }
+    };
+    for member in &members {
         let cell = ask.read(frame.known, member.unit);
         let flag = flag_of(&cell);
         if member.is_certain {
@@ -116,7 +133,7 @@ fn row(
         }
     }
     let shown_claims = claims.iter().filter(|statement| tally.published(frame, ask, statement));
-    let published = shown_claims.filter_map(|statement| published(statement)).collect();
+    let published = shown_claims.filter_map(published).collect();
     let mut empty_reason = tally.empty_reason(None);
     if empty_reason == Some(EmptyReason::NothingReported) {
         empty_reason = tally.empty_reason(tally::near(frame, ask, group).0);

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use shared::model::{
-    ids::ReportName,
+    ids::{IndicatorId, ReportName},
     indicator::Temporality,
+    period::Span,
     query::{Caveat, EmptyReason, Support, Unused},
     report::{Basis, Scope},
     unit::Unit,
 };
 
 use super::{
+    bulk::Bulk,
     cell::{Ask, Cell, State, name_of},
     plan::Frame,
     select::Group,
@@ -40,7 +42,7 @@ pub(super) struct Tally {
     findings: BTreeSet<FindingKey>,
     bases: BTreeSet<u8>,
     is_actual: bool,
-    versions: BTreeSet<(String, u32)>,
+    versions: BTreeSet<(IndicatorId, u32)>,
     is_tiled: bool,
     is_carried: bool,
     units_changed: bool,
@@ -59,7 +61,7 @@ impl Tally {
         temporality: Temporality,
         unit: &Unit,
         state: State,
-        cells: &[Cell<'_>],
+        cells: &[Cell],
     ) {
         *match state {
             State::Reported => &mut self.reported,
@@ -72,16 +74,15 @@ impl Tally {
         for cell in cells {
             self.left_out |= !cell.left_out.is_empty();
             self.undated.extend(&cell.left_out);
-            let counting = || cell.counting.iter().copied();
-            self.findings.extend(counting().flat_map(|statement| open_findings(frame, statement)));
+            self.findings.extend(cell.counting.iter().flat_map(|statement| open_findings(frame, statement)));
             if state == State::Reported && cell.state == State::Reported {
                 self.is_tiled |= cell.is_tiled();
                 self.is_carried |= cell.is_carried;
-                for statement in counting() {
-                    let observation = statement.observation();
-                    self.is_actual |= observation.basis == Basis::Actual;
-                    self.bases.insert(observation.basis as u8);
-                    self.versions.insert((observation.indicator.to_string(), observation.indicator_version));
+                let observations = cell.counting.iter().map(Statement::observation);
+                let read = observations.map(|observation| (observation.basis, observation.indicator_version));
+                let plain = cell.plain.iter().map(|(_, version)| (Basis::Actual, *version));
+                for (basis, version) in read.chain(plain) {
+                    self.says(&cell.indicator, version, basis);
                 }
             }
         }
@@ -91,6 +92,26 @@ impl Tally {
         {
             self.units_changed |= !frame.registry.is_alive_on(&unit.id, first_day);
         }
+    }
+
+    /// Units that belong to the row, as columns say it of all of them together.
+    pub(super) fn bulk(&mut self, bulk: &Bulk) {
+        self.reported += bulk.reported;
+        self.not_reported += bulk.silent;
+        self.carried += bulk.carried;
+        self.is_carried |= bulk.carried > 0;
+        self.is_tiled |= bulk.is_tiled;
+        self.units_changed |= bulk.has_newcomers;
+        for (indicator, version) in &bulk.versions {
+            self.says(indicator, *version, Basis::Actual);
+        }
+    }
+
+    /// A value that counts rests on that, and was accepted by that version of the definition.
+    fn says(&mut self, indicator: &IndicatorId, version: u32, basis: Basis) {
+        self.is_actual |= basis == Basis::Actual;
+        self.bases.insert(basis as u8);
+        self.versions.insert((indicator.clone(), version));
     }
 
     /// Something that a report publishes for the units of the row; whether it may be shown.
@@ -152,7 +173,7 @@ impl Tally {
     ) -> Support {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let carries = frame.admitted.last_known || is_last;
-        let mut names: BTreeSet<&str> = BTreeSet::new();
+        let mut names: BTreeSet<&IndicatorId> = BTreeSet::new();
         let is_mixed = self.versions.iter().any(|(indicator, _)| !names.insert(indicator));
         let caveats = [
             (self.silent() > 0, Caveat::Incomplete),
@@ -177,46 +198,44 @@ impl Tally {
     }
 }
 
-fn open_findings<'a>(frame: &'a Frame<'_>, statement: &'a Statement) -> impl Iterator<Item = FindingKey> {
-    frame.known.findings(statement).map(|(key, _)| key)
+fn open_findings(frame: &Frame<'_>, statement: &Statement) -> impl Iterator<Item = FindingKey> {
+    frame.known.findings(statement).into_iter().map(|(key, _)| key)
 }
 
 /// What comes near where nobody reported: reports of other periods, else figures of other scopes or classes.
 pub(super) fn near(frame: &Frame<'_>, ask: &Ask<'_>, group: &Group<'_>) -> (Option<EmptyReason>, Vec<Unused>) {
     let is_flow = ask.indicator.temporality == Temporality::Flow;
     let days = frame.slot.span.filter(|_| is_flow);
-    let speaks = |statement: &&Statement| ask.admits(statement) && ask.is_published(statement);
-    let others = group.certain().flat_map(|unit| ask.said(frame.known, unit));
-    let overlaps = |statement: &&Statement| {
-        let span = statement.report().period.span();
-        days.is_some_and(|days| span != days && span.overlaps(&days))
-    };
-    let other_periods: Vec<&Statement> = others.filter(speaks).filter(overlaps).collect();
+    let speaks = |statement: &Statement| ask.admits(statement) && ask.is_published(statement);
+    let overlaps = |span: &Span| days.is_some_and(|days| *span != days && span.overlaps(&days));
+    let others = group.certain().filter(|unit| days.is_some() && ask.may_have_said(frame.known, unit, &overlaps));
+    let others = others.flat_map(|unit| ask.said(frame.known, unit, overlaps));
+    let other_periods: Vec<Statement> = others.filter(speaks).collect();
     if !other_periods.is_empty() {
         return (Some(EmptyReason::OtherPeriods), unused(other_periods));
     }
-    let others = group.certain().flat_map(|unit| frame.known.all(&ask.indicator.id, &unit.id));
-    let is_other = |statement: &&Statement| {
+    if ask.scope == Scope::Own && ask.by.is_empty() && !frame.known.has_other_scopes(&ask.indicator.id) {
+        return (None, Vec::new());
+    }
+    let of_that_time = |span: &Span| days.is_none_or(|days| span.overlaps(&days));
+    let others = group.certain().flat_map(|unit| frame.known.all(&ask.indicator.id, &unit.id, of_that_time));
+    let is_other = |statement: &Statement| {
         let observation = statement.observation();
-        let is_of_each = observation.scope == Scope::Group && observation.value.is_said_of_each();
-        let speaks_of_it = match days {
-            Some(days) => statement.report().period.span().overlaps(&days),
-            None => ask.holds(statement),
-        };
-        !is_of_each && (observation.scope != ask.scope || observation.by != *ask.by) && speaks_of_it
+        let speaks_of_it = days.is_some() || ask.holds(statement);
+        !statement.is_of_each() && (observation.scope != ask.scope || observation.by != *ask.by) && speaks_of_it
     };
-    let other_scopes: Vec<&Statement> = others.filter(speaks).filter(is_other).collect();
+    let other_scopes: Vec<Statement> = others.filter(speaks).filter(is_other).collect();
     match other_scopes.is_empty() {
         true => (None, Vec::new()),
         false => (Some(EmptyReason::OtherScopes), unused(other_scopes)),
     }
 }
 
-fn unused(statements: Vec<&Statement>) -> Vec<Unused> {
+fn unused(statements: Vec<Statement>) -> Vec<Unused> {
     let mut found: Vec<Unused> = statements
         .into_iter()
         .map(|statement| Unused {
-            report: name_of(statement),
+            report: name_of(&statement),
             unit: statement.report().unit.clone(),
             period: statement.report().period.written().to_owned(),
             scope: statement.observation().scope,

@@ -282,11 +282,102 @@ fn record(entry: &Entry) -> (Link, Record) {
     (previous, Record { link: next_link(&previous, &entry), entry })
 }
 
+prop_compose! {
+    /// A report that only looks like one: what the door and the checks would have refused.
+    fn odd_report()(
+        report in report(), number in 0u64..3, version in prop_oneof![0u32..3, any::<u32>()],
+        written in prop_oneof![Just("2016".to_owned()), Just("term:a".to_owned()), "[0-9S/-]{0,10}", "term:[a-z/ ]{0,3}"],
+        days in (option::of(odd_day()), option::of(odd_day())), published_on in option::of(odd_day()),
+        sha256 in "|[0-9a-f]{64}|[0-9a-fA-F]{62,65}|[a-z]{64}", observations in collection::vec(odd_observation(), 0..3),
+        is_odd in any::<[bool; 6]>(),
+    ) -> Report {
+        let mut odd = report.clone();
+        if is_odd[0] { odd.name = ReportName(number); }
+        if is_odd[1] { odd.version = version; }
+        if is_odd[2] { odd.period = Period::of_days(&written, Span { first_day: days.0, last_day: days.1 }); }
+        if is_odd[3] { odd.source.published_on = published_on; }
+        if is_odd[4] { odd.source.sha256 = sha256; }
+        if is_odd[5] { odd.observations = observations; }
+        odd
+    }
+}
+
+prop_compose! {
+    fn odd_observation()(
+        observation in observation(), is_odd in any::<[bool; 5]>(), version in prop_oneof![0u32..3, any::<u32>()],
+        number in odd_decimal(), count in -2i64..2, kind in 0u8..3, stated in odd_decimal(),
+        units in collection::vec("[a-c]".prop_map(|text| text.parse().unwrap()), 0..4),
+        qualifier in prop::sample::select(vec![Qualifier::Exact, Qualifier::About]),
+    ) -> Observation {
+        let mut odd = observation;
+        if is_odd[0] {
+            odd.value = match kind { 0 => Value::Count(count), 1 => Value::Decimal(number), _ => Value::Percent(number) };
+        }
+        if is_odd[1] { odd.indicator_version = version; }
+        if is_odd[2] { odd.stated_percent = Some(stated); }
+        if is_odd[3] { odd.units = units; }
+        if is_odd[4] { odd.qualifier = qualifier; }
+        odd
+    }
+}
+
+fn odd_decimal() -> impl Strategy<Value = Decimal> {
+    let number = prop_oneof![any::<i128>().prop_map(|n| n % (1 << 96)), -2i128..2];
+    (number, 0u32..=28, any::<bool>()).prop_map(|(number, scale, is_negative)| {
+        let mut decimal = Decimal::from_i128_with_scale(number, scale);
+        decimal.set_sign_negative(is_negative);
+        decimal
+    })
+}
+
+fn odd_day() -> impl Strategy<Value = Date> {
+    let year = prop_oneof![-2i16..3, 2015i16..2018];
+    (year, 1i8..=12, 1i8..=28).prop_map(|(year, month, day)| Date::new(year, month, day).unwrap())
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_surely_readable_comes_back(
+        report in odd_report(), finding in finding(), other in option::of((0u64..2, any::<u64>())),
+        unnamed in prop_oneof![0usize..9, any::<usize>()], revision in prop_oneof![1u64..9, any::<u64>()],
+    ) {
+        let others = other.into_iter().map(|(name, revision)| (ReportName(name), revision.into())).collect();
+        let findings = if unnamed == 0 { vec![] } else { vec![Finding { others, unnamed_others: unnamed, ..finding }] };
+        let change = Change::ReportSubmitted(Box::new(report.clone()));
+        let record_time = Timestamp::UNIX_EPOCH;
+        let entry = Entry { revision: revision.into(), record_time, ends_change: true, request: None, findings, change };
+        let is_readable = check_readable(&entry, &convert::entry::encode(&entry)).is_ok();
+        prop_assert!(is_readable || !convert::entry::is_surely_readable(&entry, &report));
+    }
+}
+
+proptest! {
+    #[test]
+    fn an_ordinary_report_is_surely_readable(report in report(), findings in collection::vec(finding(), 0..3)) {
+        let is_ordinary = |value: &Value| !matches!(value, Value::Money { .. } | Value::Change(_));
+        prop_assume!(report.observations.iter().all(|observation| is_ordinary(&observation.value)));
+        let change = Change::ReportSubmitted(Box::new(report.clone()));
+        let record_time = Timestamp::UNIX_EPOCH;
+        let entry = Entry { revision: 1.into(), record_time, ends_change: true, request: None, findings, change };
+        prop_assert!(convert::entry::is_surely_readable(&entry, &report));
+    }
+
     #[test]
     fn an_entry_comes_back_as_it_was_written(entry in entry()) {
         let (previous, record) = record(&entry);
         prop_assert_eq!(decode_next(&previous, &record), Ok(entry));
+    }
+
+    #[test]
+    fn a_report_encoded_before_has_the_same_bytes(entry in entry(), revision in 1u64..u64::MAX / 4, name in 1u64..9_999_999, version in 1u32..999) {
+        let before = EncodedReport::of(&entry).unwrap();
+        let mut entry = Entry { revision: Revision::from(revision), ..entry };
+        if let Change::ReportSubmitted(report) = &mut entry.change {
+            (report.name, report.version) = (ReportName(name), version);
+        }
+        prop_assert_eq!(before.encode(&entry), encode(&entry));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
     model::{
         fault::{Fault, Reason},
         log::{RequestKey, Revision},
+        report::Report,
     },
 };
 
@@ -30,17 +31,53 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
             entry::Change::Withdrawal(v1::Withdrawal { report: name.to_string(), reason: reason.clone(), revision: 0 })
         }
     };
+    v1::Entry { change: Some(change), ..head(entry) }.encode_to_vec()
+}
+
+/// An entry without its change.
+fn head(entry: &Entry) -> v1::Entry {
     let request = entry.request.as_ref();
-    let entry = v1::Entry {
+    v1::Entry {
         revision: entry.revision.as_i64(),
         record_time: Some(timestamp(entry.record_time)),
         ends_change: entry.ends_change,
         request_id: request.map(|request| request.id.to_string()).unwrap_or_default(),
         request_digest: request.map(|request| request.digest.to_vec()).unwrap_or_default(),
         findings: entry.findings.iter().map(finding::write).collect(),
-        change: Some(change),
+        change: None,
+    }
+}
+
+/// The bytes of a report as an entry holds them, without its name and version.
+pub fn encode_report_body(report: &Report) -> Vec<u8> {
+    v1::Report { name: String::new(), version: 0, ..report::write(report) }.encode_to_vec()
+}
+
+/// The bytes of an entry, whose change is this report, from those of the report's body. They are the same as those of
+/// [`encode`]: name and version are the first fields of a report, and the report is the last field of its entry.
+pub fn encode_around(entry: &Entry, report: &Report, body: &[u8]) -> Vec<u8> {
+    const REPORT_TAG: u32 = 14;
+    let head = head(entry);
+    let identity = v1::Report {
+        name: report.name.to_string(),
+        version: i32::try_from(report.version).unwrap_or(i32::MAX),
+        ..Default::default()
     };
-    entry.encode_to_vec()
+    let report_bytes = identity.encoded_len() + body.len();
+    let mut bytes = Vec::with_capacity(head.encoded_len() + report_bytes + 16);
+    head.encode_raw(&mut bytes);
+    prost::encoding::encode_key(REPORT_TAG, prost::encoding::WireType::LengthDelimited, &mut bytes);
+    prost::encoding::encode_varint(report_bytes as u64, &mut bytes);
+    identity.encode_raw(&mut bytes);
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// Whether what comes back from the bytes of this entry of a report is surely the same entry, told without reading them.
+/// Where it says no, they have to be read.
+pub fn is_surely_readable(entry: &Entry, report: &Report) -> bool {
+    let is_number = i64::try_from(entry.revision.get()).is_ok();
+    is_number && entry.findings.iter().all(finding::is_surely_readable) && report::is_surely_readable(report)
 }
 
 /// How many of the bytes of an entry are its findings.

@@ -3,7 +3,7 @@
 use proto::v1;
 
 use super::{Door, Wire};
-use crate::model::{fault::Reason, finding::Finding, log::Revision};
+use crate::model::{fault::Reason, finding::Finding, ids::ReportName, log::Revision};
 
 /// A finding as it was stored.
 pub(super) fn read(door: &mut Door, finding: &v1::Finding) -> Option<Finding> {
@@ -23,10 +23,16 @@ pub(super) fn read(door: &mut Door, finding: &v1::Finding) -> Option<Finding> {
     Some(Finding { severity: severity?, reason: reason?, path, message, hypothesis, others, unnamed_others })
 }
 
+/// Whether a finding surely comes back as it is.
+pub(super) fn is_surely_readable(finding: &Finding) -> bool {
+    let is_named = |(report, revision): &(ReportName, Revision)| report.0 > 0 && i64::try_from(revision.get()).is_ok();
+    i32::try_from(finding.unnamed_others).is_ok() && finding.others.iter().all(is_named)
+}
+
 /// A finding as the API writes it.
 pub(super) fn write(finding: &Finding) -> v1::Finding {
     let other = |(report, revision): &(_, Revision)| v1::finding::Other {
-        report: crate::model::ids::ReportName::to_string(report),
+        report: ReportName::to_string(report),
         revision: revision.as_i64(),
     };
     v1::Finding {

@@ -11,7 +11,7 @@ use crate::{
         fault::{Fault, Reason, Violations},
         finding::FindingRow,
         ids::{ReportName, UnitId},
-        log::Revision,
+        log::{RequestKey, Revision},
         report::{Observation, ReadReport, compare},
         unit::Organ,
     },
@@ -38,17 +38,18 @@ pub fn submit(request: &v1::SubmitReportRequest) -> Result<Command<SubmitRequest
     if report.is_none() {
         door.missing("report", "is required");
     }
-    // expected_revision is a condition, not content: a retry may come with what the first try has changed.
-    let draft = report.clone().filter(|_| door.violations.is_empty()).and_then(ReadReport::complete);
-    let key = door.request_key(&request.request_id, || digest("SubmitReport", draft.iter().map(report::write_draft)));
+    let id = door.request_id(&request.request_id);
     let violations = door.violations;
-    match draft {
-        Some(draft) if violations.is_empty() => {
-            let content = SubmitRequest { expected_revision, draft };
-            Ok(Command { request: key, validate_only: request.validate_only, content })
-        }
-        _ => Err(Box::new(Unreadable { violations, report })),
+    if !violations.is_empty() {
+        return Err(Box::new(Unreadable { violations, report }));
     }
+    let Some(draft) = report.and_then(ReadReport::complete) else {
+        return Err(Box::new(Unreadable { violations, report: None }));
+    };
+    // expected_revision is a condition, not content: a retry may come with what the first try has changed.
+    let key = id.map(|id| RequestKey { id, digest: digest("SubmitReport", [report::write_draft(&draft)]) });
+    let content = SubmitRequest { expected_revision, draft };
+    Ok(Command { request: key, validate_only: request.validate_only, content })
 }
 
 /// The report and the version that GetReport names; no version: the newest.
@@ -154,6 +155,17 @@ pub fn report_of(entry: &Entry) -> Option<v1::Report> {
     wired.record_time = Some(timestamp(entry.record_time));
     wired.findings = entry.findings.iter().map(finding::write).collect();
     Some(wired)
+}
+
+/// The receipt of a report of a stream, from its entry; nothing if the entry is none of a report.
+pub fn stream_receipt(entry: &Entry) -> Option<v1::submit_reports_response::Receipt> {
+    let Change::ReportSubmitted(report) = &entry.change else { return None };
+    Some(v1::submit_reports_response::Receipt {
+        revision: Some(entry.revision.as_i64()),
+        report: report.name.to_string(),
+        version: i32::try_from(report.version).unwrap_or(i32::MAX),
+        findings: entry.findings.iter().map(finding::write).collect(),
+    })
 }
 
 /// The withdrawal of an entry as the API writes it; nothing if the entry is none.

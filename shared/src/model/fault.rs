@@ -78,12 +78,15 @@ pub enum Reason {
     NotYetVisible,
     ShuttingDown,
     SlowConsumer,
+    StreamExpired,
+    StreamQuotaReached,
     Overloaded,
     DiskFull,
     StorageFailed,
     DataCorrupt,
     DeadlineExceeded,
     UnknownMethod,
+    UnsupportedEncoding,
     Internal,
 }
 

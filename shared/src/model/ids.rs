@@ -1,6 +1,9 @@
-//! Ids, so that two of them cannot be swapped.
+//! Ids, so that two of them cannot be swapped. Nearly all are short and lie where they are used; a copy of a long one is
+//! shared.
 
-use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Borrow, fmt, str::FromStr};
+
+use smol_str::SmolStr;
 
 use crate::limits::ID_CHARS_MAX;
 
@@ -9,14 +12,14 @@ use crate::limits::ID_CHARS_MAX;
 #[error("{0}")]
 pub struct IdFault(&'static str);
 
-fn check(text: &str, allowed: fn(u8) -> bool, rule: &'static str) -> Result<Arc<str>, IdFault> {
+fn check(text: &str, allowed: fn(u8) -> bool, rule: &'static str) -> Result<SmolStr, IdFault> {
     let fits = !text.is_empty() && text.len() <= ID_CHARS_MAX && text.bytes().all(allowed);
     if fits { Ok(text.into()) } else { Err(IdFault(rule)) }
 }
 
 /// Id of a unit: `[a-z0-9-]`, 1 to 64 characters, such as `district-171`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnitId(Arc<str>);
+pub struct UnitId(SmolStr);
 
 /// Words that stand in answers where a unit's id stands otherwise.
 const RESERVED_UNIT_IDS: [&str; 2] = [UnitId::NONE, UnitId::UNASSIGNABLE];
@@ -42,7 +45,7 @@ impl FromStr for UnitId {
 
 /// Id of an indicator, a dimension or a code: `[a-z0-9_]`, 1 to 64 characters, such as `party_members`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct IndicatorId(Arc<str>);
+pub struct IndicatorId(SmolStr);
 
 impl FromStr for IndicatorId {
     type Err = IdFault;
@@ -55,7 +58,7 @@ impl FromStr for IndicatorId {
 
 /// Id of an event of units: `[a-z0-9-]`, 1 to 64 characters, such as `reform-2025-districts`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventId(Arc<str>);
+pub struct EventId(SmolStr);
 
 impl FromStr for EventId {
     type Err = IdFault;
@@ -68,7 +71,7 @@ impl FromStr for EventId {
 
 /// Id of a form: `[a-z0-9_-]`, 1 to 64 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FormId(Arc<str>);
+pub struct FormId(SmolStr);
 
 impl FromStr for FormId {
     type Err = IdFault;

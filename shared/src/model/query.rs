@@ -43,7 +43,7 @@ use super::{
 pub const SEMANTICS_VERSION: u32 = 1;
 
 /// Who is counted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnitSelector {
     /// A unit and those below it.
     Under {

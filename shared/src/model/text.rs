@@ -28,6 +28,16 @@ pub enum TextFault {
 /// [`TextFault`] if it is longer than `chars_max` characters, or contains a control, bidirectional or invisible
 /// character.
 pub fn clean(text: &str, chars_max: usize) -> Result<String, TextFault> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    if text.is_ascii() {
+        return clean_ascii(text.trim(), chars_max);
+    }
+    clean_any(text, chars_max)
+}
+
+fn clean_any(text: &str, chars_max: usize) -> Result<String, TextFault> {
     let spaced: String = text.chars().map(|c| if matches!(c, '\u{a0}' | '\u{202f}') { ' ' } else { c }).collect();
     let clean: String = spaced.trim().nfc().collect();
     if let Some(control) = clean.chars().find(|c| c.is_control()) {
@@ -38,6 +48,15 @@ pub fn clean(text: &str, chars_max: usize) -> Result<String, TextFault> {
     }
     let chars = clean.chars().count();
     if chars > chars_max { Err(TextFault::TooLong { chars, chars_max }) } else { Ok(clean) }
+}
+
+/// A text of which every character is its own composed form and can be seen, if it is no control character.
+fn clean_ascii(text: &str, chars_max: usize) -> Result<String, TextFault> {
+    if let Some(control) = text.bytes().find(u8::is_ascii_control) {
+        return Err(TextFault::Control(control.into()));
+    }
+    let chars = text.len();
+    if chars > chars_max { Err(TextFault::TooLong { chars, chars_max }) } else { Ok(text.to_owned()) }
 }
 
 /// Format characters, and others that leave no mark: soft hyphen, joiners, bidirectional controls, fillers, tags,
@@ -52,7 +71,8 @@ fn is_invisible(c: char) -> bool {
 
 /// Whether a text mixes scripts, such as Latin with a Cyrillic letter that looks the same (UTS 39).
 pub fn mixes_scripts(text: &str) -> bool {
-    text.split(|c: char| !c.is_alphanumeric()).any(|word| !word.is_single_script())
+    // Letters of ASCII are Latin, and the rest of it goes with every script.
+    !text.is_ascii() && text.split(|c: char| !c.is_alphanumeric()).any(|word| !word.is_single_script())
 }
 
 /// A name as it is searched: lower case, without accents and tones, đ as d, single blanks.
@@ -77,6 +97,13 @@ mod tests {
         assert_eq!(clean("Huye\u{323}\u{302}n", 10).unwrap(), "Huyện");
         assert_eq!(clean(" a ", 1).unwrap(), "a");
         assert_eq!(clean("Đại\u{a0}Từ", 10).unwrap(), "Đại Từ");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_text_of_ascii_is_cleaned_as_any_other(text in "[\\x00-\\x7f]{0,12}|[ -~]{0,12}", chars_max in 0usize..14) {
+            proptest::prop_assert_eq!(clean(&text, chars_max), clean_any(&text, chars_max));
+        }
     }
 
     #[test]

@@ -47,6 +47,10 @@ impl<T> Versions<T> {
             (Some(day), Some(first)) => first <= day,
             _ => true,
         };
+        // Nearly always it is the newest.
+        if let Some(newest) = self.0.last().filter(&holds) {
+            return Some(&newest.value);
+        }
         self.0.iter().rev().find(holds).or_else(|| self.0.first()).map(|version| &version.value)
     }
 }

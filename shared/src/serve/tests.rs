@@ -31,8 +31,11 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
         allow_plaintext: false,
         deadline_ms_max: 10_000,
         drain_ms_max: 1_000,
+        load: crate::config::LoadConfig::default(),
         log: String::new(),
         log_format: crate::telemetry::LogFormat::Text,
+        #[cfg(debug_assertions)]
+        fault_points: String::new(),
     };
     let server = tokio::spawn({
         let stop = stop.clone();
@@ -48,5 +51,5 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
         client.follow(FollowRequest::default()).await.unwrap();
     }
     stop.token.cancel();
-    server.await.unwrap().unwrap();
+    server.await.unwrap();
 }

@@ -16,7 +16,7 @@ use proto::v1::{
 };
 use tests::{
     fixtures,
-    harness::{FREE_PORT, Service, start_ingest, start_query, workspace},
+    harness::{FREE_PORT, Service, start_ingest, start_query_over, workspace},
     reform,
 };
 use tonic::transport::Channel;
@@ -41,12 +41,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     println!("Building the services …");
     let data = workspace().join("target/demo");
-    if let Ok(head) = fs::File::open(data.join("head")) {
+    if let Ok(head) = fs::File::open(data.join("ingest/head")) {
         head.try_lock().map_err(|_| "another demonstration is running; end it first")?;
+    }
+    if data.exists() {
         fs::remove_dir_all(&data)?;
     }
-    let ingest = start_ingest(&data, &listen(50051));
-    let query = start_query(&ingest.uri(), &listen(50052));
+    let ingest = start_ingest(&data.join("ingest"), &listen(50051));
+    let query = start_query_over(&data.join("query"), &ingest.uri(), &listen(50052), &["--checkpoint-ms-min", "1000"]);
     println!("ingest-service on {}, query-service on {}, data in target/demo\n", ingest.address(), query.address());
 
     let bar = ProgressBar::new(fixtures::load_count() as u64);

@@ -118,9 +118,24 @@ fn a_log_further_than_its_head_is_what_a_crash_leaves() {
 }
 
 #[test]
+fn a_snapshot_that_a_crash_cut_short_does_not_keep_the_log_from_opening() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SledLog::open(directory.path(), 0).unwrap();
+    append(&log, 5, 100);
+    drop(log);
+    for name in ["snap.0000000000000001.generating", "snap.FFFFFFFFFFFFFFFF.generating"] {
+        fs::write(directory.path().join("log").join(name), [1, 2, 3]).unwrap();
+    }
+    assert_eq!(SledLog::open(directory.path(), 0).unwrap().tail().revision, Revision::from(5));
+}
+
+#[test]
 fn nothing_is_shown_or_accepted_after_a_failed_sync() {
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open_with(directory.path(), 0, |_| Err(io::Error::other("as if the disk had failed"))).unwrap();
+    let log = SledLog::open_with(directory.path(), SpaceMin::default(), |_| {
+        Err(io::Error::other("as if the disk had failed"))
+    })
+    .unwrap();
     let more = records(log.tail(), [vec![1]]);
     assert!(matches!(log.append(&more), Err(LogError::Storage(_))));
     assert_eq!(log.tail().revision, Revision::ZERO, "what may not be on disk is not shown");
@@ -134,7 +149,7 @@ fn every_append_is_synced_before_it_is_shown() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static SYNCS: AtomicU64 = AtomicU64::new(0);
     let directory = tempfile::tempdir().unwrap();
-    let log = SledLog::open_with(directory.path(), 0, |file| {
+    let log = SledLog::open_with(directory.path(), SpaceMin::default(), |file| {
         SYNCS.fetch_add(1, Ordering::SeqCst);
         file.sync_data()
     });
@@ -261,4 +276,10 @@ fn nothing_is_appended_where_too_little_is_free() {
     assert_eq!(SledLog::open(directory.path(), 0).unwrap().check_space(), Ok(()));
     let refused = SledLog::open(directory.path(), u64::MAX).unwrap().check_space().unwrap_err();
     assert!(refused.contains("must stay free"), "{refused}");
+    let whole = SpaceMin { bytes: 0, percent: 100 };
+    let refused = SledLog::open(directory.path(), whole).unwrap().check_space().unwrap_err();
+    assert!(refused.contains("must stay free"), "{refused}");
+    assert!(!directory.path().join("ballast").exists(), "there is no room for ballast either");
+    assert_eq!(SledLog::open(directory.path(), 1).unwrap().check_space(), Ok(()));
+    assert_eq!(fs::metadata(directory.path().join("ballast")).unwrap().len(), 32 * 1024 * 1024);
 }

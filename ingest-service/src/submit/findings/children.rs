@@ -3,13 +3,12 @@
 use shared::model::{
     finding::{Finding, FindingReason},
     ids::{ReportName, UnitId},
-    indicator::{Indicator, RollUp, ValueKind},
     log::Revision,
     period::Span,
     report::{Observation, Qualifier, Report, Scope, Value},
 };
 
-use super::{Definitions, Said, about, sources::Amount, warning};
+use super::{Definitions, Said, about, looks::adds_up, sources::Amount, warning};
 
 /// Reports that a finding names: it is resolved when one of them changes, so as many as a finding has room for.
 const OTHERS_NAMED_MAX: usize = 200;
@@ -27,9 +26,7 @@ pub(super) fn check(definitions: Definitions<'_>, report: &Report, said: &Said) 
     let mut findings = Vec::new();
     for (index, observation) in report.observations.iter().enumerate() {
         let (Value::Count(count), Qualifier::Exact) = (&observation.value, observation.qualifier) else { continue };
-        let adds_up =
-            |indicator: &Indicator| indicator.value_kind == ValueKind::Count && indicator.roll_up != RollUp::None;
-        if !definitions.of(&observation.indicator).is_some_and(adds_up) {
+        if !definitions.of(&observation.indicator).is_some_and(|indicator| adds_up(indicator, observation)) {
             continue;
         }
         let look = Look { definitions, report, said, observation, span };

@@ -11,7 +11,7 @@ use shared::model::{
 };
 
 use super::{
-    Definitions,
+    Defined, Definitions,
     stated::{Cell, cell_of},
     warning,
 };
@@ -63,6 +63,10 @@ pub(super) fn factor(scale: Scale) -> Decimal {
 /// them, or some counts add to more than it; or a figure of the whole subtree is not the unit's own and that of the units
 /// below it.
 pub(super) fn parts_and_totals(definitions: Definitions<'_>, observations: &[Observation]) -> Vec<Finding> {
+    // Nothing is a part of anything else.
+    if observations.iter().all(|observation| observation.by.is_empty() && observation.scope != Scope::Subtree) {
+        return Vec::new();
+    }
     let by_cell: HashMap<Cell<'_>, (usize, &Observation)> = observations
         .iter()
         .enumerate()
@@ -133,10 +137,10 @@ pub(super) fn parts_and_totals(definitions: Definitions<'_>, observations: &[Obs
 
 /// BALANCE_CONTRADICTS: a closing stock is not opening + inflows − outflows, all of which stand in the report as exact
 /// numbers with the same `by`, scope and group.
-pub(super) fn balances(definitions: Definitions<'_>, observations: &[Observation]) -> Vec<Finding> {
+pub(super) fn balances(defined: &[Defined<'_>], observations: &[Observation]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, closing) in observations.iter().enumerate() {
-        let balance = definitions.of(&closing.indicator).and_then(|indicator| indicator.balance.as_ref());
+    for (index, (closing, defined)) in observations.iter().zip(defined).enumerate() {
+        let balance = defined.then.and_then(|indicator| indicator.balance.as_ref());
         let (Some(balance), Some(stated)) = (balance, Amount::of(closing)) else { continue };
         let find = |id: &IndicatorId| {
             let is_it = |o: &&Observation| {

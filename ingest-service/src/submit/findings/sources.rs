@@ -10,9 +10,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
 };
 
+use foldhash::fast::RandomState;
 use jiff::civil::Date;
 use shared::{
     model::{
@@ -25,8 +26,10 @@ use shared::{
     },
     registry::Registry,
 };
+use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
 
-use super::{about, warning};
+use super::{Defined, about, defined, warning};
 
 /// Other reports that a finding names; further ones are counted.
 const OTHERS_NAMED_MAX: usize = 10;
@@ -47,8 +50,88 @@ pub(super) enum Amount {
     Other(u64),
 }
 
-/// What is spoken of: a hash of unit, indicator, `by`, scope and, of a FLOW, the days.
-type CellHash = u128;
+/// What is spoken of: a hash of unit, indicator, `by`, scope and, of a FLOW, the days. Its last bit says whether the scope
+/// is OWN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cell(u128);
+
+impl Hash for Cell {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64((self.0 >> 64) as u64);
+    }
+}
+
+/// A cell is a hash already.
+#[derive(Clone, Copy, Debug, Default)]
+struct CellHasher(u64);
+
+impl Hasher for CellHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a cell writes one number");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+impl Cell {
+    /// What is said of one unit.
+    pub(super) fn of_unit(
+        unit: &UnitId,
+        indicator: &IndicatorId,
+        by: &BTreeMap<IndicatorId, IndicatorId>,
+        scope: Scope,
+        temporality: Temporality,
+        days: Span,
+    ) -> Self {
+        Subject::of_unit(unit, days).cell(indicator, by, scope, temporality)
+    }
+
+    fn is_own(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
+
+/// Units of which one report says many things, on its days: their part of the hash of a cell, computed once.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// Of what speaks of exactly these days.
+    flow: SipHasher13,
+    /// Of anything else.
+    other: SipHasher13,
+}
+
+impl Subject {
+    /// One unit.
+    pub(super) fn of_unit(unit: &UnitId, days: Span) -> Self {
+        Self::of(std::slice::from_ref(unit), days)
+    }
+
+    fn of(units: &[UnitId], days: Span) -> Self {
+        let (mut flow, mut other) = (SipHasher13::new(), SipHasher13::new());
+        (units, Some(days)).hash(&mut flow);
+        (units, None::<Span>).hash(&mut other);
+        Self { flow, other }
+    }
+
+    /// What is said of them.
+    pub(super) fn cell(
+        &self,
+        indicator: &IndicatorId,
+        by: &BTreeMap<IndicatorId, IndicatorId>,
+        scope: Scope,
+        temporality: Temporality,
+    ) -> Cell {
+        let mut hasher = if temporality == Temporality::Flow { self.flow } else { self.other };
+        (indicator, by, scope as u8).hash(&mut hasher);
+        Cell(hasher.finish128().as_u128() & !1 | u128::from(scope == Scope::Own))
+    }
+}
 
 /// What a version of a report says about one thing, as far as others can disagree with it.
 #[derive(Clone, Copy, Debug)]
@@ -61,35 +144,84 @@ struct Claim {
     days: Span,
 }
 
+impl Claim {
+    /// Whether it says something else than a claim of that report about the same.
+    fn disagrees(&self, report: ReportName, ours: &Claim) -> bool {
+        self.report != report && self.value != ours.value && self.days.overlaps(&ours.days)
+    }
+}
+
+/// What a report says about what, as far as others can disagree with it; by the place of the observation.
+#[derive(Clone, Debug)]
+pub(in crate::submit) struct Claims(Box<[(Cell, Claim)]>);
+
+impl Claims {
+    /// What a report says, before it has a name.
+    pub(in crate::submit) fn of(report: &Report, defined: &[Defined<'_>]) -> Self {
+        let subject = Subject::of_unit(&report.unit, report.period.span());
+        let mut all = Vec::with_capacity(report.observations.len());
+        for (observation, defined) in report.observations.iter().zip(defined) {
+            claims(report, &subject, *defined, observation, |cell, claim| all.push((cell, claim)));
+        }
+        Self(all.into())
+    }
+}
+
+/// Nearly always there is one claim, which lies in the map itself.
+type ByCell = HashMap<Cell, SmallVec<[Claim; 1]>, BuildHasherDefault<CellHasher>>;
+
 /// What the reports that count say, by what they speak of.
 #[derive(Clone, Debug, Default)]
 pub(in crate::submit) struct Said {
-    claims: HashMap<CellHash, Vec<Claim>>,
-    cells_of: HashMap<ReportName, Box<[CellHash]>>,
+    of_units: ByCell,
+    /// Of children, subtrees and groups: few, and looked for with nearly every report.
+    of_several: ByCell,
+    cells_of: HashMap<ReportName, Box<[Cell]>, RandomState>,
 }
 
 impl Said {
     /// Takes in a version of a report, in place of what it said before.
-    pub(in crate::submit) fn put(&mut self, registry: &Registry, report: &Report, version: Revision) {
-        self.remove(report.name);
-        let claims: Vec<(CellHash, Claim)> =
-            report.observations.iter().flat_map(|o| claims(registry, report, version, o)).collect();
-        self.cells_of.insert(report.name, claims.iter().map(|(cell, _)| *cell).collect());
-        for (cell, claim) in claims {
-            self.claims.entry(cell).or_default().push(claim);
+    pub(in crate::submit) fn put(&mut self, report: ReportName, version: Revision, claims: Claims) {
+        self.remove(report);
+        self.cells_of.insert(report, claims.0.iter().map(|(cell, _)| *cell).collect());
+        for (cell, claim) in claims.0 {
+            self.part_mut(cell).entry(cell).or_default().push(Claim { report, version, ..claim });
         }
     }
 
     /// What a report has said no longer counts.
     pub(in crate::submit) fn remove(&mut self, report: ReportName) {
         for cell in self.cells_of.remove(&report).into_iter().flatten() {
-            if let Some(claims) = self.claims.get_mut(&cell) {
+            let part = self.part_mut(cell);
+            if let Some(claims) = part.get_mut(&cell) {
                 claims.retain(|claim| claim.report != report);
                 if claims.is_empty() {
-                    self.claims.remove(&cell);
+                    part.remove(&cell);
                 }
             }
         }
+    }
+
+    fn part_mut(&mut self, cell: Cell) -> &mut ByCell {
+        if cell.is_own() { &mut self.of_units } else { &mut self.of_several }
+    }
+
+    fn get(&self, cell: Cell) -> Option<&[Claim]> {
+        let part = if cell.is_own() { &self.of_units } else { &self.of_several };
+        part.get(&cell).map(SmallVec::as_slice)
+    }
+
+    /// Whether anything is said of that.
+    pub(super) fn knows(&self, cell: Cell) -> bool {
+        self.get(cell).is_some()
+    }
+
+    /// Whether another report disagrees with what that one claims.
+    pub(super) fn disagrees(&self, report: ReportName, claims: &Claims) -> bool {
+        let disagrees = |(cell, ours): &(Cell, Claim)| {
+            self.get(*cell).is_some_and(|theirs| theirs.iter().any(|other| other.disagrees(report, ours)))
+        };
+        claims.0.iter().any(disagrees)
     }
 
     /// What reports but that one say of exactly these days, and the newest version that does; none if they differ.
@@ -104,8 +236,7 @@ impl Said {
         temporality: Temporality,
         days: Span,
     ) -> Option<(Amount, (ReportName, Revision))> {
-        let flow_days = (temporality == Temporality::Flow).then_some(days);
-        let claims = self.claims.get(&cell(std::slice::from_ref(unit), indicator, by, scope, flow_days))?;
+        let claims = self.get(Cell::of_unit(unit, indicator, by, scope, temporality, days))?;
         agreed(claims.iter().filter(|claim| claim.report != but && claim.days == days))
     }
 
@@ -119,7 +250,7 @@ impl Said {
         by: &BTreeMap<IndicatorId, IndicatorId>,
         day: Date,
     ) -> Option<(Amount, (ReportName, Revision))> {
-        let claims = self.claims.get(&cell(std::slice::from_ref(unit), indicator, by, Scope::Own, None))?;
+        let claims = self.get(Cell::of_unit(unit, indicator, by, Scope::Own, Temporality::State, Span::EVER))?;
         agreed(claims.iter().filter(|claim| claim.report != but && claim.days.last_day == Some(day)))
     }
 }
@@ -134,26 +265,16 @@ fn agreed<'a>(mut claims: impl Iterator<Item = &'a Claim>) -> Option<(Amount, (R
     Some((newest.value, (newest.report, newest.version)))
 }
 
-fn cell(
-    units: &[UnitId],
-    indicator: &IndicatorId,
-    by: &BTreeMap<IndicatorId, IndicatorId>,
-    scope: Scope,
-    flow_days: Option<Span>,
-) -> CellHash {
-    let half = |salt: u8| u128::from(hash_of((salt, units, indicator, by, scope, flow_days)));
-    half(0) << 64 | half(1)
-}
-
 /// What an observation claims and about what: of each unit of a group where it says so. Nothing if it was published
-/// before the days that it speaks of.
+/// before the days that it speaks of. `subject` is the report's unit on the report's days.
 fn claims(
-    registry: &Registry,
     report: &Report,
-    version: Revision,
+    subject: &Subject,
+    defined: Defined<'_>,
     observation: &Observation,
-) -> Vec<(CellHash, Claim)> {
-    let Some(indicator) = registry.indicator(&observation.indicator) else { return Vec::new() };
+    mut each: impl FnMut(Cell, Claim),
+) {
+    let Some(indicator) = defined.newest else { return };
     let span = report.period.span();
     let is_of_each = observation.scope == Scope::Group && observation.value.is_said_of_each();
     let scope = if is_of_each { Scope::Own } else { observation.scope };
@@ -164,32 +285,32 @@ fn claims(
         (last_day, cut) => last_day.or(cut),
     };
     if matches!((span.first_day, last_day), (Some(first), Some(last)) if last < first) {
-        return Vec::new();
+        return;
     }
-    let flow_days = (indicator.temporality == Temporality::Flow).then_some(span);
-    let cell = |units: &[UnitId]| cell(units, &observation.indicator, &observation.by, scope, flow_days);
+    let cell = |subject: &Subject| subject.cell(&observation.indicator, &observation.by, scope, indicator.temporality);
     let value = amount(observation);
-    let claim = Claim { report: report.name, version, value, days: Span { last_day, ..span } };
+    let claim = Claim { report: report.name, version: Revision::ZERO, value, days: Span { last_day, ..span } };
     match (observation.scope, is_of_each) {
-        (_, true) => observation.units.iter().map(|unit| (cell(std::slice::from_ref(unit)), claim)).collect(),
-        (Scope::Group, false) => vec![(cell(&observation.units), claim)],
-        (_, false) => vec![(cell(std::slice::from_ref(&report.unit)), claim)],
+        (_, true) => observation.units.iter().for_each(|unit| each(cell(&Subject::of_unit(unit, span)), claim)),
+        (Scope::Group, false) => each(cell(&Subject::of(&observation.units, span)), claim),
+        (_, false) => each(cell(subject), claim),
     }
 }
 
 /// SOURCES_DISAGREE: one finding for each observation of which another report that counts says something else. See the
 /// top of this file for what is about the same.
 pub(super) fn check(registry: &Registry, report: &Report, said: &Said) -> Vec<Finding> {
+    let span = report.period.span();
+    let subject = Subject::of_unit(&report.unit, span);
+    let defined = defined(registry, span.last_day, &report.observations);
     let mut findings = Vec::new();
-    for (index, observation) in report.observations.iter().enumerate() {
+    for (index, (observation, defined)) in report.observations.iter().zip(defined).enumerate() {
         let mut others: Vec<(ReportName, Revision)> = Vec::new();
-        for (cell, ours) in claims(registry, report, Revision::ZERO, observation) {
-            let theirs = said.claims.get(&cell).map_or(&[][..], Vec::as_slice);
-            let disagree = |other: &&Claim| {
-                other.report != report.name && other.value != ours.value && other.days.overlaps(&ours.days)
-            };
-            others.extend(theirs.iter().filter(disagree).map(|other| (other.report, other.version)));
-        }
+        claims(report, &subject, defined, observation, |cell, ours| {
+            let theirs = said.get(cell).unwrap_or_default();
+            let disagree = theirs.iter().filter(|other| other.disagrees(report.name, &ours));
+            others.extend(disagree.map(|other| (other.report, other.version)));
+        });
         others.sort();
         others.dedup();
         let message = match others.len() {

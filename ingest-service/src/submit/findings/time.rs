@@ -11,7 +11,7 @@ use shared::{
     registry::{Registry, UnitRecord},
 };
 
-use super::{Definitions, info, warning};
+use super::{Defined, info, warning};
 
 /// PERIOD_ENDS_AFTER_PUBLICATION: a figure of what has happened cannot be about days that were still to come. Projections
 /// and plans can.
@@ -45,15 +45,15 @@ pub(super) fn lives_partly(registry: &Registry, unit: &UnitId, period: &Period) 
 /// NOT_APPLICABLE_THEN: a value of a unit about which, by the definition, the question did not arise on the first or the
 /// last day of the period on which it lived.
 pub(super) fn not_applicable_then(
-    definitions: Definitions<'_>,
+    registry: &Registry,
+    defined: &[Defined<'_>],
     unit: &UnitId,
     period: &Period,
     observations: &[Observation],
 ) -> Vec<Finding> {
-    let registry = definitions.registry;
     let mut findings = Vec::new();
-    for (index, observation) in observations.iter().enumerate() {
-        let Some(indicator) = definitions.of(&observation.indicator) else { continue };
+    for (index, (observation, defined)) in observations.iter().zip(defined).enumerate() {
+        let Some(indicator) = defined.then else { continue };
         if matches!(observation.value, Value::Missing(_))
             || indicator.levels.is_empty() && indicator.not_applicable.is_empty()
         {

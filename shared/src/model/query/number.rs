@@ -52,6 +52,12 @@ impl Interval {
         Self { lower: Some(End::inclusive(number.clone())), upper: Some(End::inclusive(number)) }
     }
 
+    /// Whether it is nothing but that number.
+    pub fn is_just(&self, number: &BigDecimal) -> bool {
+        let is_it = |end: &Option<End>| end.as_ref().is_some_and(|end| !end.is_exclusive && end.number == *number);
+        is_it(&self.lower) && is_it(&self.upper)
+    }
+
     /// What a printed number says about the value.
     pub fn of(number: &BigDecimal, qualifier: Qualifier) -> Self {
         let end = |is_exclusive| Some(End { number: number.clone(), is_exclusive });

@@ -36,7 +36,7 @@ pub struct Plan {
 }
 
 /// What makes a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum GroupBy {
     /// The unit of that level above.
     Level(Level),

@@ -1,0 +1,92 @@
+//! The second half of the writer: makes decided groups durable, then visible, then answers. While it waits for the disk,
+//! the next group is decided.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use shared::{codec::Record, fault_point, model::log::Revision};
+use tokio::sync::{oneshot, watch};
+
+use super::{Outcome, Snapshot, Work, storage_failed};
+use crate::log::{Log, LogError};
+
+/// After that long without work the log brings its head up to date.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// What one commit makes durable, and who waits for it.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) records: Vec<Record>,
+    pub(super) bytes: usize,
+    pub(super) pieces: usize,
+    pub(super) replies: Vec<(oneshot::Sender<Vec<Outcome>>, Vec<Outcome>)>,
+    /// What readers may see once the records are durable.
+    pub(super) snapshot: Option<Snapshot>,
+    /// Work that is done with; letting go of it takes time, too.
+    pub(super) done: Vec<Work>,
+}
+
+/// Appends groups, one after the other.
+pub(super) struct Appender {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) published: Arc<ArcSwap<Snapshot>>,
+    pub(super) durable: watch::Sender<Revision>,
+    /// Waits for a group; as long as it does not, a group may as well grow.
+    pub(super) is_free: Arc<AtomicBool>,
+}
+
+impl Appender {
+    /// Appends until no more groups come or the log fails; `nudge` tells who decides that it is free.
+    pub(super) fn run(&self, groups: &Receiver<Group>, nudge: impl Fn()) -> Result<(), LogError> {
+        loop {
+            match groups.try_recv() {
+                Ok(group) => self.commit(group)?,
+                Err(TryRecvError::Disconnected) => return self.log.settle(),
+                Err(TryRecvError::Empty) => {
+                    if !self.is_free.swap(true, Ordering::AcqRel) {
+                        nudge();
+                    }
+                    match groups.recv_timeout(IDLE) {
+                        Ok(group) => self.commit(group)?,
+                        Err(RecvTimeoutError::Timeout) => self.log.settle()?,
+                        Err(RecvTimeoutError::Disconnected) => return self.log.settle(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the group durable, then visible, then answers.
+    fn commit(&self, group: Group) -> Result<(), LogError> {
+        fault_point::reach("begun");
+        if let Err(error) = self.log.append(&group.records) {
+            for (reply, outcomes) in group.replies {
+                let _ = reply.send(vec![Err(storage_failed("the log has failed")); outcomes.len()]);
+            }
+            return Err(error);
+        }
+        self.publish(group);
+        fault_point::reach("replied");
+        Ok(())
+    }
+
+    /// Lets everybody see a group that is durable.
+    pub(super) fn publish(&self, group: Group) {
+        if let Some(snapshot) = group.snapshot {
+            let revision = snapshot.revision;
+            self.published.store(Arc::new(snapshot));
+            self.durable.send_replace(revision);
+        }
+        for (reply, outcomes) in group.replies {
+            // A caller that has gone will ask again with the same request id.
+            let _ = reply.send(outcomes);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! What can happen to files: power cuts, failing calls, damage.
+
+pub mod damage;
+pub mod disk;
+pub mod journal;
