@@ -13,6 +13,7 @@ mod findings;
 mod queue;
 mod ready;
 mod register;
+mod replay;
 mod state;
 #[cfg(feature = "simulation")]
 pub mod task;
@@ -52,6 +53,7 @@ use self::{
     decide::{Decided, Decision},
     queue::{Lane, Next, Queue},
     ready::{Facts, Ready},
+    replay::replay,
     state::State,
 };
 use crate::log::{Log, LogError};
@@ -64,8 +66,6 @@ const GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 const GROUPS_AHEAD_MAX: usize = 1;
 /// How long nothing may come before the writer looks around.
 const IDLE: Duration = Duration::from_millis(100);
-/// Bytes read from the log at a time while it is replayed.
-const REPLAY_BYTES: usize = 1024 * 1024;
 
 /// What a caller wants written.
 #[derive(Debug)]
@@ -332,27 +332,6 @@ fn not_encodable(fault: &EncodeFault) -> Fault {
     }
 }
 
-/// Folds the whole log, verifying every link of it.
-fn replay(log: &dyn Log) -> Result<State, ReplayError> {
-    let mut state = State::default();
-    let mut last = codec::genesis(log.store());
-    loop {
-        let records = log.read(last.revision, REPLAY_BYTES)?;
-        if records.is_empty() {
-            break;
-        }
-        for record in records {
-            state.apply(&codec::decode_next(&last, &record)?);
-            last = record.link;
-        }
-    }
-    if last == log.tail() {
-        return Ok(state);
-    }
-    let detail = format!("the log ends at {}, {} was expected", last.revision, log.tail().revision);
-    Err(LogError::Damaged { revision: last.revision.next(), detail }.into())
-}
-
 /// The first half of the writer.
 struct Decider {
     log: Arc<dyn Log>,
@@ -471,7 +450,7 @@ impl Decider {
         }
         let mut last = None;
         for (entry, record, facts) in written {
-            self.state.apply_known(&entry, facts);
+            self.state.apply(&entry, facts);
             group.bytes += record.entry.len();
             self.last = record.link;
             group.records.push(record);

@@ -17,6 +17,7 @@ mod children;
 mod growth;
 mod looks;
 mod parts;
+mod said;
 mod sources;
 mod stated;
 mod time;
@@ -39,7 +40,7 @@ use shared::{
 
 pub(super) use self::{
     looks::Looks,
-    sources::{Claims, Said},
+    said::{Claims, Said},
 };
 
 /// What is known of the indicator of an observation.

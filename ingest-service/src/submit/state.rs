@@ -131,13 +131,8 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Takes in the next entry.
-    pub(super) fn apply(&mut self, entry: &Entry) {
-        self.apply_known(entry, None);
-    }
-
     /// Takes in the next entry; of a report with what is known of it.
-    pub(super) fn apply_known(&mut self, entry: &Entry, facts: Option<Facts>) {
+    pub(super) fn apply(&mut self, entry: &Entry, facts: Option<Facts>) {
         self.durable_when_published.revision = entry.revision;
         self.record_time = entry.record_time;
         self.durable_when_published.registry.apply_part(entry.revision, &entry.change);

@@ -8,7 +8,7 @@ use shared::model::{
     report::{Observation, Qualifier, Report, Scope, Value},
 };
 
-use super::{Definitions, Said, about, looks::adds_up, sources::Amount, warning};
+use super::{Definitions, Said, about, looks::adds_up, said::Amount, warning};
 
 /// Reports that a finding names: it is resolved when one of them changes, so as many as a finding has room for.
 const OTHERS_NAMED_MAX: usize = 200;

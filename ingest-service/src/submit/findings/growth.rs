@@ -8,7 +8,7 @@ use shared::model::{
     report::{Baseline, ChangeUnit, Observation, Qualifier, Report, Scope, Value, ValueChange},
 };
 
-use super::{Definitions, Said, info, sources::Amount, warning};
+use super::{Definitions, Said, info, said::Amount, warning};
 
 /// Years over which a yearly growth is compounded at most.
 const YEARS_MAX: i16 = 100;

@@ -11,7 +11,7 @@ use shared::{
 
 use super::{
     Defined,
-    sources::{Cell, Claims, Said, Subject},
+    said::{Cell, Claims, Said, Subject},
 };
 
 /// Where other reports may say something about a report.

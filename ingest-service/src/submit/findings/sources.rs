@@ -4,270 +4,34 @@
 //! a FLOW, if their periods have exactly the same days. A flag does not speak of days after its publication, unless it
 //! looks ahead.
 //!
-//! Of every report that counts, the state keeps what decides this and nothing else: [`Said`]. Equal hashes of values stand
-//! for equal values; 64 bits make that as good as certain for the few reports about one thing. Things are told apart by 128
-//! bits.
+//! Of every report that counts, the state keeps what decides this and nothing else: [`Said`].
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
-};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
-use foldhash::fast::RandomState;
-use jiff::civil::Date;
 use shared::{
     model::{
         finding::{Finding, FindingReason},
-        ids::{IndicatorId, ReportName, UnitId},
-        indicator::{Temporality, ValueKind},
+        ids::ReportName,
+        indicator::ValueKind,
         log::Revision,
         period::Span,
         report::{Observation, Qualifier, Report, Scope, Value},
     },
     registry::Registry,
 };
-use siphasher::sip128::{Hasher128, SipHasher13};
-use smallvec::SmallVec;
 
-use super::{Defined, about, defined, warning};
+use super::{
+    Defined, about, defined,
+    said::{Amount, Cell, Claim, Said, Subject},
+    warning,
+};
 
 /// Other reports that a finding names; further ones are counted.
 const OTHERS_NAMED_MAX: usize = 10;
 
-/// What is said, as far as rules need it. Equal for what says the same, however it is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Amount {
-    /// An exact count.
-    Count(i64),
-    /// An exact percentage.
-    Percent {
-        /// Its digits, without zeros at its end.
-        mantissa: i64,
-        /// How many of them stand behind the point.
-        scale: u32,
-    },
-    /// Anything else.
-    Other(u64),
-}
-
-/// What is spoken of: a hash of unit, indicator, `by`, scope and, of a FLOW, the days. Its last bit says whether the scope
-/// is OWN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cell(u128);
-
-impl Hash for Cell {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64((self.0 >> 64) as u64);
-    }
-}
-
-/// A cell is a hash already.
-#[derive(Clone, Copy, Debug, Default)]
-struct CellHasher(u64);
-
-impl Hasher for CellHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("a cell writes one number");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-impl Cell {
-    /// What is said of one unit.
-    pub(super) fn of_unit(
-        unit: &UnitId,
-        indicator: &IndicatorId,
-        by: &BTreeMap<IndicatorId, IndicatorId>,
-        scope: Scope,
-        temporality: Temporality,
-        days: Span,
-    ) -> Self {
-        Subject::of_unit(unit, days).cell(indicator, by, scope, temporality)
-    }
-
-    fn is_own(self) -> bool {
-        self.0 & 1 == 1
-    }
-}
-
-/// Units of which one report says many things, on its days: their part of the hash of a cell, computed once.
-#[derive(Clone, Debug)]
-pub(super) struct Subject {
-    /// Of what speaks of exactly these days.
-    flow: SipHasher13,
-    /// Of anything else.
-    other: SipHasher13,
-}
-
-impl Subject {
-    /// One unit.
-    pub(super) fn of_unit(unit: &UnitId, days: Span) -> Self {
-        Self::of(std::slice::from_ref(unit), days)
-    }
-
-    fn of(units: &[UnitId], days: Span) -> Self {
-        let (mut flow, mut other) = (SipHasher13::new(), SipHasher13::new());
-        (units, Some(days)).hash(&mut flow);
-        (units, None::<Span>).hash(&mut other);
-        Self { flow, other }
-    }
-
-    /// What is said of them.
-    pub(super) fn cell(
-        &self,
-        indicator: &IndicatorId,
-        by: &BTreeMap<IndicatorId, IndicatorId>,
-        scope: Scope,
-        temporality: Temporality,
-    ) -> Cell {
-        let mut hasher = if temporality == Temporality::Flow { self.flow } else { self.other };
-        (indicator, by, scope as u8).hash(&mut hasher);
-        Cell(hasher.finish128().as_u128() & !1 | u128::from(scope == Scope::Own))
-    }
-}
-
-/// What a version of a report says about one thing, as far as others can disagree with it.
-#[derive(Clone, Copy, Debug)]
-struct Claim {
-    report: ReportName,
-    version: Revision,
-    /// What is said, however it is printed.
-    value: Amount,
-    /// The days that it speaks of.
-    days: Span,
-}
-
-impl Claim {
-    /// Whether it says something else than a claim of that report about the same.
-    fn disagrees(&self, report: ReportName, ours: &Claim) -> bool {
-        self.report != report && self.value != ours.value && self.days.overlaps(&ours.days)
-    }
-}
-
-/// What a report says about what, as far as others can disagree with it; by the place of the observation.
-#[derive(Clone, Debug)]
-pub(in crate::submit) struct Claims(Box<[(Cell, Claim)]>);
-
-impl Claims {
-    /// What a report says, before it has a name.
-    pub(in crate::submit) fn of(report: &Report, defined: &[Defined<'_>]) -> Self {
-        let subject = Subject::of_unit(&report.unit, report.period.span());
-        let mut all = Vec::with_capacity(report.observations.len());
-        for (observation, defined) in report.observations.iter().zip(defined) {
-            claims(report, &subject, *defined, observation, |cell, claim| all.push((cell, claim)));
-        }
-        Self(all.into())
-    }
-}
-
-/// Nearly always there is one claim, which lies in the map itself.
-type ByCell = HashMap<Cell, SmallVec<[Claim; 1]>, BuildHasherDefault<CellHasher>>;
-
-/// What the reports that count say, by what they speak of.
-#[derive(Clone, Debug, Default)]
-pub(in crate::submit) struct Said {
-    of_units: ByCell,
-    /// Of children, subtrees and groups: few, and looked for with nearly every report.
-    of_several: ByCell,
-    cells_of: HashMap<ReportName, Box<[Cell]>, RandomState>,
-}
-
-impl Said {
-    /// Takes in a version of a report, in place of what it said before.
-    pub(in crate::submit) fn put(&mut self, report: ReportName, version: Revision, claims: Claims) {
-        self.remove(report);
-        self.cells_of.insert(report, claims.0.iter().map(|(cell, _)| *cell).collect());
-        for (cell, claim) in claims.0 {
-            self.part_mut(cell).entry(cell).or_default().push(Claim { report, version, ..claim });
-        }
-    }
-
-    /// What a report has said no longer counts.
-    pub(in crate::submit) fn remove(&mut self, report: ReportName) {
-        for cell in self.cells_of.remove(&report).into_iter().flatten() {
-            let part = self.part_mut(cell);
-            if let Some(claims) = part.get_mut(&cell) {
-                claims.retain(|claim| claim.report != report);
-                if claims.is_empty() {
-                    part.remove(&cell);
-                }
-            }
-        }
-    }
-
-    fn part_mut(&mut self, cell: Cell) -> &mut ByCell {
-        if cell.is_own() { &mut self.of_units } else { &mut self.of_several }
-    }
-
-    fn get(&self, cell: Cell) -> Option<&[Claim]> {
-        let part = if cell.is_own() { &self.of_units } else { &self.of_several };
-        part.get(&cell).map(SmallVec::as_slice)
-    }
-
-    /// Whether anything is said of that.
-    pub(super) fn knows(&self, cell: Cell) -> bool {
-        self.get(cell).is_some()
-    }
-
-    /// Whether another report disagrees with what that one claims.
-    pub(super) fn disagrees(&self, report: ReportName, claims: &Claims) -> bool {
-        let disagrees = |(cell, ours): &(Cell, Claim)| {
-            self.get(*cell).is_some_and(|theirs| theirs.iter().any(|other| other.disagrees(report, ours)))
-        };
-        claims.0.iter().any(disagrees)
-    }
-
-    /// What reports but that one say of exactly these days, and the newest version that does; none if they differ.
-    #[allow(clippy::too_many_arguments, reason = "they are the parts of a cell")]
-    pub(super) fn exactly(
-        &self,
-        but: ReportName,
-        unit: &UnitId,
-        indicator: &IndicatorId,
-        by: &BTreeMap<IndicatorId, IndicatorId>,
-        scope: Scope,
-        temporality: Temporality,
-        days: Span,
-    ) -> Option<(Amount, (ReportName, Revision))> {
-        let claims = self.get(Cell::of_unit(unit, indicator, by, scope, temporality, days))?;
-        agreed(claims.iter().filter(|claim| claim.report != but && claim.days == days))
-    }
-
-    /// What reports but that one say of a stock of a unit itself in a period that ends on that day, and the newest version
-    /// that does; none if they differ.
-    pub(super) fn on(
-        &self,
-        but: ReportName,
-        unit: &UnitId,
-        indicator: &IndicatorId,
-        by: &BTreeMap<IndicatorId, IndicatorId>,
-        day: Date,
-    ) -> Option<(Amount, (ReportName, Revision))> {
-        let claims = self.get(Cell::of_unit(unit, indicator, by, Scope::Own, Temporality::State, Span::EVER))?;
-        agreed(claims.iter().filter(|claim| claim.report != but && claim.days.last_day == Some(day)))
-    }
-}
-
-/// What claims say if all of them say the same, and the newest version that does.
-fn agreed<'a>(mut claims: impl Iterator<Item = &'a Claim>) -> Option<(Amount, (ReportName, Revision))> {
-    let first = claims.next()?;
-    let newest = claims.try_fold(first, |newest, claim| {
-        let later = if claim.version > newest.version { claim } else { newest };
-        (claim.value == first.value).then_some(later)
-    })?;
-    Some((newest.value, (newest.report, newest.version)))
-}
-
 /// What an observation claims and about what: of each unit of a group where it says so. Nothing if it was published
 /// before the days that it speaks of. `subject` is the report's unit on the report's days.
-fn claims(
+pub(super) fn claims(
     report: &Report,
     subject: &Subject,
     defined: Defined<'_>,
@@ -289,7 +53,7 @@ fn claims(
     }
     let cell = |subject: &Subject| subject.cell(&observation.indicator, &observation.by, scope, indicator.temporality);
     let value = amount(observation);
-    let claim = Claim { report: report.name, version: Revision::ZERO, value, days: Span { last_day, ..span } };
+    let claim = Claim { value, days: Span { last_day, ..span } };
     match (observation.scope, is_of_each) {
         (_, true) => observation.units.iter().for_each(|unit| each(cell(&Subject::of_unit(unit, span)), claim)),
         (Scope::Group, false) => each(cell(&Subject::of(&observation.units, span)), claim),
@@ -307,8 +71,7 @@ pub(super) fn check(registry: &Registry, report: &Report, said: &Said) -> Vec<Fi
     for (index, (observation, defined)) in report.observations.iter().zip(defined).enumerate() {
         let mut others: Vec<(ReportName, Revision)> = Vec::new();
         claims(report, &subject, defined, observation, |cell, ours| {
-            let theirs = said.get(cell).unwrap_or_default();
-            let disagree = theirs.iter().filter(|other| other.disagrees(report.name, &ours));
+            let disagree = said.get(cell).filter(|other| other.disagrees(report.name, &ours));
             others.extend(disagree.map(|other| (other.report, other.version)));
         });
         others.sort();
