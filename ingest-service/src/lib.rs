@@ -38,6 +38,9 @@ const SERVICES: [&str; 3] = ["tonghop.v1.RegistryService", "tonghop.v1.IngestSer
 /// Calls have been answered before the writer is told to stop, so it has little left to do.
 const WRITER_STOP_MAX: Duration = Duration::from_secs(1);
 
+/// File beside the log with what a start can use.
+const FACTS: &str = "facts";
+
 /// Callers of a log that has stalled get that long to be told.
 const STALLED_DRAIN_MAX: Duration = Duration::from_secs(1);
 
@@ -88,7 +91,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log = SledLog::open(&config.data, config.space_min());
     let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
-    let (submitter, mut writer) = submit::start(log.clone(), clock.clone())?;
+    let (submitter, mut writer) = submit::start(log.clone(), clock.clone(), Some(&config.data.join(FACTS)))?;
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
 
     let (progress_interval, slow_after) = (config.progress_interval(), config.slow_after());

@@ -9,6 +9,7 @@
 mod append;
 mod check;
 mod decide;
+mod facts_file;
 mod findings;
 mod queue;
 mod ready;
@@ -20,6 +21,7 @@ pub mod task;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -169,25 +171,29 @@ struct Parts {
 }
 
 /// Replays the log; nothing is written before the parts run.
-fn parts(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<Parts, ReplayError> {
-    let state = replay(&*log)?;
+fn parts(log: Arc<dyn Log>, clock: Arc<dyn Clock>, facts: Option<&Path>) -> Result<Parts, ReplayError> {
+    let (state, facts) = replay(&*log, facts)?;
     let published = Arc::new(ArcSwap::from_pointee(state.snapshot()));
     let (durable_sender, durable) = watch::channel(state.revision());
     let is_free = Arc::new(AtomicBool::new(false));
     let submitter = Submitter { queue: Queue::new(), published: published.clone() };
-    let appender = Appender { log: log.clone(), published, durable: durable_sender, is_free: is_free.clone() };
+    let appender = Appender { log: log.clone(), published, durable: durable_sender, is_free: is_free.clone(), facts };
     let (groups, decided) = sync_channel(GROUPS_AHEAD_MAX);
     let last = log.tail();
     let decider = Decider { log, clock, state, last, space: Ok(()), groups, is_free };
     Ok(Parts { submitter, decider, appender, decided, durable })
 }
 
-/// Replays the log and starts the writer.
+/// Replays the log and starts the writer. What a later start can use is kept in the file `facts`, if one is named.
 ///
 /// # Errors
 /// [`ReplayError`] if the log is damaged; nothing is started.
-pub fn start(log: Arc<dyn Log>, clock: Arc<dyn Clock>) -> Result<(Submitter, Writer), ReplayError> {
-    let Parts { submitter, mut decider, appender, decided, durable } = parts(log, clock)?;
+pub fn start(
+    log: Arc<dyn Log>,
+    clock: Arc<dyn Clock>,
+    facts: Option<&Path>,
+) -> Result<(Submitter, Writer), ReplayError> {
+    let Parts { submitter, mut decider, mut appender, decided, durable } = parts(log, clock, facts)?;
     let (failed_sender, failed) = oneshot::channel();
     let (queue, jobs) = (submitter.queue.clone(), submitter.queue.clone());
     let appending = {
@@ -450,6 +456,7 @@ impl Decider {
         }
         let mut last = None;
         for (entry, record, facts) in written {
+            group.facts.push(&self.last, &entry, facts.as_ref());
             self.state.apply(&entry, facts);
             group.bytes += record.entry.len();
             self.last = record.link;

@@ -58,7 +58,7 @@ impl Services {
     /// The services, and the writer, which lives as long as they do.
     async fn start() -> (Self, submit::Writer) {
         let (log, clock, stop) = (Arc::new(MemoryLog::default()), Arc::new(SystemClock), Stop::default());
-        let (submitter, writer) = submit::start(log.clone(), clock.clone()).expect("an empty log");
+        let (submitter, writer) = submit::start(log.clone(), clock.clone(), None).expect("an empty log");
         let slow_after = Duration::from_secs(1);
         let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), slow_after, slow_after);
         let stream_rules = StreamRules { reports_max: 1_000_000, silence_ms_max: 60_000, age_ms_max: 3_600_000 };

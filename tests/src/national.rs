@@ -145,6 +145,7 @@ pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     answers::inside(&stage, &questions, options.calls, &mut goals).await?;
     let larger = Size { units: options.grow, indicators: REPORT_OBSERVATIONS, quarters: 1, seed: options.seed };
     answers::growth(&stage, Workload::new(larger), options.calls, &mut goals).await?;
+    store::restart_ingest(&mut stage, loaded.reports, &mut goals);
 
     stage.restart_query().await?;
     let writes = writes::measure(&mut stage, &canned, &loaded, options.lasting(), &mut goals).await?;

@@ -14,7 +14,11 @@ use arc_swap::ArcSwap;
 use shared::{codec::Record, fault_point, model::log::Revision};
 use tokio::sync::{oneshot, watch};
 
-use super::{Outcome, Snapshot, Work, storage_failed};
+use super::{
+    Outcome, Snapshot, Work,
+    facts_file::{FactsFile, Lines},
+    storage_failed,
+};
 use crate::log::{Log, LogError};
 
 /// After that long without work the log brings its head up to date.
@@ -29,6 +33,8 @@ pub(super) struct Group {
     pub(super) replies: Vec<(oneshot::Sender<Vec<Outcome>>, Vec<Outcome>)>,
     /// What readers may see once the records are durable.
     pub(super) snapshot: Option<Snapshot>,
+    /// What is to be kept of the records.
+    pub(super) facts: Lines,
     /// Work that is done with; letting go of it takes time, too.
     pub(super) done: Vec<Work>,
 }
@@ -40,11 +46,13 @@ pub(super) struct Appender {
     pub(super) durable: watch::Sender<Revision>,
     /// Waits for a group; as long as it does not, a group may as well grow.
     pub(super) is_free: Arc<AtomicBool>,
+    /// Where facts are kept.
+    pub(super) facts: Option<FactsFile>,
 }
 
 impl Appender {
     /// Appends until no more groups come or the log fails; `nudge` tells who decides that it is free.
-    pub(super) fn run(&self, groups: &Receiver<Group>, nudge: impl Fn()) -> Result<(), LogError> {
+    pub(super) fn run(&mut self, groups: &Receiver<Group>, nudge: impl Fn()) -> Result<(), LogError> {
         loop {
             match groups.try_recv() {
                 Ok(group) => self.commit(group)?,
@@ -64,7 +72,7 @@ impl Appender {
     }
 
     /// Makes the group durable, then visible, then answers.
-    fn commit(&self, group: Group) -> Result<(), LogError> {
+    fn commit(&mut self, mut group: Group) -> Result<(), LogError> {
         fault_point::reach("begun");
         if let Err(error) = self.log.append(&group.records) {
             for (reply, outcomes) in group.replies {
@@ -72,8 +80,12 @@ impl Appender {
             }
             return Err(error);
         }
+        let (facts, last) = (std::mem::take(&mut group.facts), group.records.last().map(|record| record.link));
         self.publish(group);
         fault_point::reach("replied");
+        if let (Some(file), Some(last)) = (&mut self.facts, last) {
+            file.append(facts, &last);
+        }
         Ok(())
     }
 

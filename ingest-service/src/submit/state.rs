@@ -15,14 +15,14 @@ use shared::{
         finding::{Finding, FindingRow},
         ids::{ReportName, UnitId},
         log::{RequestKey, Revision},
-        report::{Report, Source},
+        report::Source,
         unit::Organ,
     },
     registry::{Registries, Registry},
 };
 use uuid::Uuid;
 
-use super::{findings::Said, ready::Facts};
+use super::{facts_file::Outline, findings::Said, ready::Facts};
 
 /// What readers of the ingest-service see: everything up to a durable revision. Cheap to take, never changes.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +131,11 @@ pub(super) struct State {
 }
 
 impl State {
+    /// Makes room for so many claims.
+    pub(super) fn expect_claims(&mut self, count: usize) {
+        self.said.reserve(count);
+    }
+
     /// Takes in the next entry; of a report with what is known of it.
     pub(super) fn apply(&mut self, entry: &Entry, facts: Option<Facts>) {
         self.durable_when_published.revision = entry.revision;
@@ -139,7 +144,7 @@ impl State {
         match &entry.change {
             Change::ReportSubmitted(report) => {
                 let facts = facts.unwrap_or_else(|| Facts::of(self.registry(), report));
-                self.apply_report(entry.revision, report, &entry.findings, facts);
+                self.apply_report(entry.revision, report.name, &report.unit, &entry.findings, facts);
             }
             Change::ReportWithdrawn { name, .. } => self.apply_withdrawal(entry.revision, *name),
             Change::UnitRegistered(_)
@@ -161,22 +166,40 @@ impl State {
         }
     }
 
-    fn apply_report(&mut self, revision: Revision, report: &Report, findings: &[Finding], facts: Facts) {
+    /// Takes in the next entry, a report about which nothing was found, by what is known of it.
+    pub(super) fn apply_outline(&mut self, revision: Revision, outline: Outline) {
+        let Outline { record_time, request, name, unit, facts } = outline;
+        self.durable_when_published.revision = revision;
+        self.record_time = record_time;
+        self.apply_report(revision, name, &unit, &[], facts);
+        if let Some(request) = request {
+            self.remember(request, revision);
+        }
+    }
+
+    fn apply_report(
+        &mut self,
+        revision: Revision,
+        name: ReportName,
+        unit: &UnitId,
+        findings: &[Finding],
+        facts: Facts,
+    ) {
         let Facts { identity, claims } = facts;
-        if let Some(before) = self.identity_by_name.insert(report.name, identity) {
+        if let Some(before) = self.identity_by_name.insert(name, identity) {
             self.name_by_identity.remove(&before);
         }
-        self.name_by_identity.insert(identity, report.name);
-        self.said.put(report.name, revision, claims);
+        self.name_by_identity.insert(identity, name);
+        self.said.put(name, revision, claims);
 
         let Snapshot { reports, findings: found, .. } = &mut self.durable_when_published;
-        let before = reports.get(&report.name).cloned();
+        let before = reports.get(&name).cloned();
         let mut record = before.unwrap_or_default();
-        record.versions.push_back_mut((revision, report.unit.clone()));
-        reports.insert_mut(report.name, record);
+        record.versions.push_back_mut((revision, unit.clone()));
+        reports.insert_mut(name, record);
         if !findings.is_empty() {
             let findings = findings.to_vec();
-            found.insert_mut(revision, Arc::new(Found { report: report.name, unit: report.unit.clone(), findings }));
+            found.insert_mut(revision, Arc::new(Found { report: name, unit: unit.clone(), findings }));
         }
     }
 
@@ -237,6 +260,26 @@ impl State {
     /// Digest of the content and revision of an earlier request with that id.
     pub(super) fn request(&self, id: Uuid) -> Option<([u8; 16], Revision)> {
         self.requests.get(&id).copied()
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// All of it, in words.
+    pub(super) fn image(&self) -> String {
+        let mut names: Vec<_> = self.name_by_identity.iter().collect();
+        let mut identities: Vec<_> = self.identity_by_name.iter().collect();
+        let mut requests: Vec<_> = self.requests.iter().collect();
+        names.sort_unstable();
+        identities.sort_unstable();
+        requests.sort_unstable();
+        let said = self.said.image();
+        let Snapshot { revision, registry, registries, reports, findings } = &self.durable_when_published;
+        // Maps without order are in the registry itself.
+        let registries = (registry.revision(), registries.at(*revision).revision());
+        let (time, order) = (self.record_time, &self.request_order);
+        let shown = format!("{revision} {registries:?} {reports:?} {findings:?}");
+        format!("{shown} {time} {names:?} {identities:?} {said:?} {requests:?} {order:?}")
     }
 }
 

@@ -26,7 +26,7 @@ pub fn start_as_task(
     clock: Arc<dyn Clock>,
     sync_time: fn() -> Duration,
 ) -> Result<(Submitter, watch::Receiver<Revision>), ReplayError> {
-    let parts = parts(log.clone(), clock)?;
+    let parts = parts(log.clone(), clock, None)?;
     let jobs = parts.submitter.queue.clone();
     tokio::spawn(run(parts.decider, parts.appender, log, jobs, sync_time));
     Ok((parts.submitter, parts.durable))

@@ -3,6 +3,8 @@ use shared::{clock::SystemClock, convert::ingest, model::fault::Reason};
 use super::*;
 use crate::log::memory::MemoryLog;
 
+mod facts;
+
 struct Fixture {
     log: Arc<MemoryLog>,
     submitter: Submitter,
@@ -10,8 +12,12 @@ struct Fixture {
 }
 
 async fn fixture() -> Fixture {
+    fixture_with(None).await
+}
+
+async fn fixture_with(facts: Option<&Path>) -> Fixture {
     let log = Arc::new(MemoryLog::default());
-    let (submitter, writer) = start(log.clone(), Arc::new(SystemClock)).unwrap();
+    let (submitter, writer) = start(log.clone(), Arc::new(SystemClock), facts).unwrap();
     let unit = |id: &str, level: proto::v1::unit::Level, parent: &str| proto::v1::Unit {
         id: id.to_owned(),
         level: level.into(),
@@ -107,7 +113,7 @@ async fn a_repeated_request_gets_its_first_receipt() {
     assert_eq!(fixture.log.tail(), tail, "neither wrote anything");
 
     fixture.writer.stop();
-    let (submitter, _writer) = start(fixture.log.clone(), Arc::new(SystemClock)).unwrap();
+    let (submitter, _writer) = start(fixture.log.clone(), Arc::new(SystemClock), None).unwrap();
     let after_restart = Fixture { submitter, log: fixture.log, writer: _writer };
     assert_eq!(after_restart.submit(&first).await.unwrap(), Receipt::There(entry.revision));
 }

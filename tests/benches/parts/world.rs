@@ -47,7 +47,8 @@ impl World {
         let runtime = Runtime::new().expect("threads can be started");
         let directory = directory();
         let log: Arc<dyn Log> = Arc::new(SledLog::open(directory.path(), 0).expect("the directory is fresh"));
-        let (submitter, writer) = submit::start(log.clone(), Arc::new(SystemClock)).expect("an empty log is replayed");
+        let (submitter, writer) =
+            submit::start(log.clone(), Arc::new(SystemClock), None).expect("an empty log is replayed");
         let done = runtime.block_on(fill(&load, &submitter));
         assert_eq!(done, submitter.snapshot().reports.size());
         let records = read(&*log);

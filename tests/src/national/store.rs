@@ -88,8 +88,9 @@ pub async fn restarts(stage: &mut Stage, loaded: &Loaded, goals: &mut Goals) -> 
 /// How soon an ingest-service is ready after a restart.
 pub fn restart_ingest(stage: &mut Stage, reports: u64, goals: &mut Goals) {
     let took = stage.restart_ingest();
-    let detail = format!("{reports} reports");
-    goals.measured("ingest-service ready after a restart", seconds(took), Bound::AtMost(Milli::whole(2)), "s", detail);
+    let units = stage.load.size.units;
+    let name = format!("ingest-service ready after a restart, {units} units");
+    goals.measured(name, seconds(took), Bound::AtMost(Milli::whole(2)), "s", format!("{reports} reports"));
 }
 
 /// A time in seconds.

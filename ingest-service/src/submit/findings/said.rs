@@ -9,6 +9,7 @@ use std::{
     hash::Hash,
 };
 
+use bytes::{Buf, BufMut};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use jiff::civil::Date;
@@ -129,6 +130,84 @@ impl Claims {
         }
         Self(all.into())
     }
+
+    /// Adds their bytes: count u32 ‖ days of the first ‖ { cell, 16 ‖ kind u8 ‖ value ‖ days where they differ }*. Numbers are
+    /// little-endian.
+    pub(in crate::submit) fn write(&self, bytes: &mut Vec<u8>) {
+        let usual = self.0.first().map_or(Span::EVER, |(_, claim)| claim.days);
+        bytes.put_u32_le(place(self.0.len()));
+        write_span(bytes, usual);
+        for (cell, Claim { value, days }) in &self.0 {
+            bytes.put_u128_le(cell.0);
+            let unusual = if *days == usual { 0 } else { OTHER_DAYS };
+            match *value {
+                Amount::Count(count) => {
+                    bytes.put_u8(COUNT | unusual);
+                    bytes.put_i64_le(count);
+                }
+                Amount::Percent { mantissa, scale } => {
+                    bytes.put_u8(PERCENT | unusual);
+                    bytes.put_i64_le(mantissa);
+                    bytes.put_u32_le(scale);
+                }
+                Amount::Other(hash) => {
+                    bytes.put_u8(OTHER | unusual);
+                    bytes.put_u64_le(hash);
+                }
+            }
+            if unusual != 0 {
+                write_span(bytes, *days);
+            }
+        }
+    }
+
+    /// Reads what was written so; none if it was not.
+    pub(in crate::submit) fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let count = bytes.try_get_u32_le().ok()? as usize;
+        let usual = read_span(bytes)?;
+        // The bytes bound what a count that was changed can take.
+        let mut all = Vec::with_capacity(count.min(bytes.len()));
+        for _ in 0..count {
+            let cell = Cell(bytes.try_get_u128_le().ok()?);
+            let kind = bytes.try_get_u8().ok()?;
+            let value = match kind & !OTHER_DAYS {
+                COUNT => Amount::Count(bytes.try_get_i64_le().ok()?),
+                PERCENT => {
+                    Amount::Percent { mantissa: bytes.try_get_i64_le().ok()?, scale: bytes.try_get_u32_le().ok()? }
+                }
+                OTHER => Amount::Other(bytes.try_get_u64_le().ok()?),
+                _ => return None,
+            };
+            let days = if kind & OTHER_DAYS == 0 { usual } else { read_span(bytes)? };
+            all.push((cell, Claim { value, days }));
+        }
+        Some(Self(all.into()))
+    }
+}
+
+/// Kinds of values, and what is added where the days are not those of the first claim.
+const COUNT: u8 = 1;
+const PERCENT: u8 = 2;
+const OTHER: u8 = 3;
+const OTHER_DAYS: u8 = 4;
+
+/// Two days: year i16 ‖ month u8 ‖ day u8; zeros for an open end.
+fn write_span(bytes: &mut Vec<u8>, span: Span) {
+    for day in [span.first_day, span.last_day] {
+        let (year, month, day) = day.map_or((0, 0, 0), |day| (day.year(), day.month(), day.day()));
+        bytes.put_i16_le(year);
+        bytes.put_i8(month);
+        bytes.put_i8(day);
+    }
+}
+
+fn read_span(bytes: &mut &[u8]) -> Option<Span> {
+    let mut day = || {
+        let (year, month) = (bytes.try_get_i16_le().ok()?, bytes.try_get_i8().ok()?);
+        let day = bytes.try_get_i8().ok()?;
+        if (year, month, day) == (0, 0, 0) { Some(None) } else { Date::new(year, month, day).ok().map(Some) }
+    };
+    Some(Span { first_day: day()?, last_day: day()? })
 }
 
 /// A claim of a report that counts.
@@ -241,6 +320,15 @@ impl Kept {
 }
 
 impl Said {
+    /// Makes room for so many claims, nearly all of single units.
+    pub(in crate::submit) fn reserve(&mut self, count: usize) {
+        self.kept.reserve(count);
+        let Self { kept, index, .. } = self;
+        for part in &mut index.of_units {
+            part.reserve(count / PARTS, |at| kept[*at as usize].cell[0]);
+        }
+    }
+
     /// Takes in a version of a report, in place of what it said before.
     pub(in crate::submit) fn put(&mut self, report: ReportName, version: Revision, claims: Claims) {
         self.remove(report);
@@ -354,6 +442,25 @@ fn agreed(mut claims: impl Iterator<Item = Heard>) -> Option<(Amount, (ReportNam
         (other.claim.value == first.claim.value).then_some(later)
     })?;
     Some((newest.claim.value, (newest.report, newest.version)))
+}
+
+#[cfg(test)]
+impl Said {
+    /// What every report says, in words.
+    pub(in crate::submit) fn image(&self) -> BTreeMap<ReportName, Vec<String>> {
+        let image = |number: &u32| {
+            let Speaker { version, first, count, .. } = self.speakers[*number as usize];
+            let kept = &self.kept[first as usize..(first + count) as usize];
+            kept.iter()
+                .map(|kept| {
+                    let mut heard: Vec<_> = self.get(kept.cell()).map(|heard| format!("{heard:?}")).collect();
+                    heard.sort_unstable();
+                    format!("{version} {heard:?}")
+                })
+                .collect()
+        };
+        self.by_report.iter().map(|(report, number)| (*report, image(number))).collect()
+    }
 }
 
 #[cfg(test)]
