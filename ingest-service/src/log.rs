@@ -8,6 +8,7 @@
 //! ```text
 //! <data>/head       two slots of 4 KiB: store id, epoch, a revision and its chain hash; locked by the running process
 //! <data>/log/       sled: one tree, "log"
+//! <data>/facts      what a start need not work out again (`submit/facts_file`); not synced, no loss if it is gone
 //! <data>/ballast    32 MiB of nothing, given up when the disk is too full for sled to open
 //! ```
 //!
