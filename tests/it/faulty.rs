@@ -128,10 +128,13 @@ pub async fn answers(service: &Service, revision: i64) -> Result<Vec<String>, St
         Err(status) if status.code() == Code::InvalidArgument => reason(&status),
         answer => format!("{:?}", answer.map_err(ours)?.into_inner()),
     };
+    let mut observations = queries.list_observations(observations).await.map_err(ours)?.into_inner();
+    // It also says how much the service knew besides.
+    observations.next_page_token.clear();
     Ok(vec![
         format!("{:?}", queries.get_share(share(Some(revision), Some(revision))).await.map_err(ours)?.into_inner()),
         figures,
-        format!("{:?}", queries.list_observations(observations).await.map_err(ours)?.into_inner()),
+        format!("{observations:?}"),
         format!("{:?}", queries.find_units(find).await.map_err(ours)?.into_inner().units),
     ])
 }
