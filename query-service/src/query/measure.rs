@@ -95,17 +95,18 @@ pub(super) fn compute(measure: Measure, samples: &[Sample], kind: Kind, per: &Bi
         maybe_silent: count(false, is_silent),
         kind,
     };
-    let currency = |samples: &[&Sample]| {
-        let numbers = samples.iter().filter_map(|sample| sample.number.as_ref());
+    let currency = |samples: &[&Sample], number: fn(&Sample) -> Option<&Number>| {
+        let numbers = samples.iter().filter_map(|sample| number(sample));
         numbers.fold(Currency::None, |all, number| all.and(number.currency.clone()))
     };
-    let divisors = units.reported.iter().chain(&units.maybe).filter_map(|sample| sample.denominator.as_ref());
-    let divisors = divisors.fold(Currency::None, |all, number| all.and(number.currency.clone()));
-    let reported = currency(&units.reported);
-    let all = reported.clone().and(currency(&units.maybe));
-    // Money per money of another currency is nothing that can be told.
-    let differ = matches!((&reported, &divisors), (Currency::One(a), Currency::One(b)) if a != b);
-    if measure != Measure::Count && (reported == Currency::Several || divisors == Currency::Several || differ) {
+    let numerator: fn(&Sample) -> Option<&Number> = |sample| sample.number.as_ref();
+    let denominator: fn(&Sample) -> Option<&Number> = |sample| sample.denominator.as_ref();
+    let (reported, divisors) = (currency(&units.reported, numerator), currency(&units.reported, denominator));
+    // Money per money of another currency is nothing that can be told. What is not known to belong to the row does not
+    // change its value.
+    let certain = reported.clone().and(divisors.clone());
+    let all = certain.clone().and(currency(&units.maybe, numerator)).and(currency(&units.maybe, denominator));
+    if measure != Measure::Count && certain == Currency::Several {
         let fault = Some(EmptyReason::CurrenciesDiffer);
         return Computed { value: None, bounds: Interval::default(), sums: None, currency: reported, fault };
     }
