@@ -3,6 +3,7 @@
 mod feed;
 mod ingest;
 mod registry;
+mod seen;
 mod stream;
 
 pub use self::{feed::FeedHandlers, ingest::IngestHandlers, registry::RegistryHandlers};

@@ -18,7 +18,7 @@ use proto::v1::{
 use shared::{
     clock::{Clock, SystemClock},
     limits::MESSAGE_BYTES_MAX,
-    serve::{self, Stop},
+    serve::{self, Protection, Stop},
 };
 
 use self::{
@@ -87,8 +87,8 @@ impl Error {
 /// # Errors
 /// [`Error`]; what was acknowledged is on disk in every case.
 pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
-    config.server.check_listen(config.listen).map_err(Error::Config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let protection = Protection::load(&config.server, config.listen, clock.clone()).map_err(Error::Config)?;
     let log = SledLog::open(&config.data, config.space_min());
     let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
     let (submitter, mut writer) = submit::start(log.clone(), clock.clone(), Some(&config.data.join(FACTS)))?;
@@ -96,7 +96,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
 
     let (progress_interval, slow_after) = (config.progress_interval(), config.slow_after());
     let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), progress_interval, slow_after);
-    let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store() };
+    let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store(), log: log.clone() };
     let ingest = IngestHandlers { submitter, log: log.clone(), stop: stop.clone(), stream_rules: config.streams };
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     routes
@@ -118,7 +118,7 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
 
     tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
     health.set_serving(true).await;
-    let mut serving = pin!(serve::serve(listener, routes.routes(), &config.server, health, stop.clone()));
+    let mut serving = pin!(serve::serve(listener, routes.routes(), &config.server, protection, health, stop.clone()));
     tokio::select! {
         () = &mut serving => {}
         error = writer.failed() => {

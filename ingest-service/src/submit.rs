@@ -15,6 +15,7 @@ mod queue;
 mod ready;
 mod register;
 mod replay;
+mod rights;
 mod state;
 #[cfg(feature = "simulation")]
 pub mod task;
@@ -39,6 +40,7 @@ use shared::{
     convert::ingest::Unreadable,
     fault_point,
     model::{
+        access::Caller,
         command::{Command, EventsRequest, FormsRequest, SubmitRequest, UnitsRequest, WithdrawRequest},
         fault::{Fault, Reason},
         finding::Finding,
@@ -116,6 +118,8 @@ pub type Outcome = Result<Receipt, Fault>;
 #[derive(Debug)]
 pub struct Prepared {
     work: Work,
+    /// Who wants it.
+    by: Arc<Caller>,
     /// What is known of a report, and against which registry.
     ready: Option<Ready>,
 }
@@ -252,11 +256,13 @@ impl Submitter {
     /// writer looks again only if the registry has changed.
     ///
     /// # Errors
-    /// The refusal of a report.
-    pub fn prepare(&self, mut work: Work) -> Result<Prepared, Fault> {
+    /// The refusal of a report, and of what the caller has no rights to.
+    pub fn prepare(&self, mut work: Work, by: &Arc<Caller>) -> Result<Prepared, Fault> {
         fault_point::reach("decoded");
+        let snapshot = self.published.load();
+        rights::check(&snapshot.registry, &work, by)?;
         let ready = match &mut work {
-            Work::Report(command) => Some(Ready::of(&self.published.load().registry, command)?),
+            Work::Report(command) => Some(Ready::of(&snapshot.registry, command, by)?),
             Work::Units(_)
             | Work::Events(_)
             | Work::Forms(_)
@@ -264,15 +270,15 @@ impl Submitter {
             | Work::Terms(_)
             | Work::Withdrawal(_) => None,
         };
-        Ok(Prepared { work, ready })
+        Ok(Prepared { work, by: by.clone(), ready })
     }
 
     /// Waits until the work is on disk, or refused.
     ///
     /// # Errors
     /// The refusal; `Overloaded` if too much waits already; `StorageFailed` if the outcome is not known.
-    pub async fn submit(&self, work: Work) -> Outcome {
-        let prepared = self.prepare(work)?;
+    pub async fn submit(&self, work: Work, by: &Arc<Caller>) -> Outcome {
+        let prepared = self.prepare(work, by)?;
         let room = self.queue.try_room(Lane::Calls).ok_or_else(overloaded)?;
         let mut outcomes = self.enqueue(Lane::Calls, vec![Ok(prepared)], room).outcomes().await;
         outcomes.pop().unwrap_or_else(|| Err(storage_failed("the writer has stopped")))
@@ -297,10 +303,14 @@ impl Submitter {
 
     /// The refusal of a report of which not everything can be read: what is wrong with its form, and what the registry says
     /// of the rest.
-    pub fn refuse(&self, unreadable: Unreadable) -> Fault {
+    pub fn refuse(&self, unreadable: Unreadable, by: &Caller) -> Fault {
         let Unreadable { mut violations, report } = unreadable;
         if let Some(report) = &report {
-            check::check_readable(&self.snapshot().registry, report, &mut violations);
+            let registry = &self.snapshot().registry;
+            if let Err(denied) = rights::check_readable(registry, report, by) {
+                return denied;
+            }
+            check::check_readable(registry, report, &mut violations);
         }
         violations.into_fault()
     }
@@ -409,15 +419,15 @@ impl Decider {
     }
 
     fn decide(&mut self, piece: Prepared, group: &mut Group) -> Outcome {
-        let Prepared { mut work, ready } = piece;
-        let outcome = self.decide_work(&mut work, ready, group);
+        let Prepared { mut work, by, ready } = piece;
+        let outcome = self.decide_work(&mut work, &by, ready, group);
         group.done.push(work);
         outcome
     }
 
-    fn decide_work(&mut self, work: &mut Work, ready: Option<Ready>, group: &mut Group) -> Outcome {
+    fn decide_work(&mut self, work: &mut Work, by: &Caller, ready: Option<Ready>, group: &mut Group) -> Outcome {
         // A decision changes nothing, so a fault of ours in it harms one caller and not the writer.
-        let decision = catch_unwind(AssertUnwindSafe(|| decide::decide(&self.state, work, ready)));
+        let decision = catch_unwind(AssertUnwindSafe(|| decide::decide(&self.state, work, by, ready)));
         let decision = decision.unwrap_or_else(|_| {
             tracing::error!("a decision panicked; nothing of it was written");
             Err(Fault::new(Reason::Internal, "an unexpected condition; nothing was written"))
@@ -440,7 +450,9 @@ impl Decider {
             let Decided { change, findings, facts, encoded } = decided;
             let ends_change = index + 1 == count;
             let request = request.filter(|_| ends_change);
-            let entry = Entry { revision: link.revision.next(), record_time, ends_change, request, findings, change };
+            let principal = if ends_change { by.name.clone() } else { Default::default() };
+            let revision = link.revision.next();
+            let entry = Entry { revision, record_time, ends_change, request, principal, findings, change };
             let bytes = match encoded {
                 Some(encoded) => encoded.encode(&entry),
                 None => codec::encode(&entry),

@@ -190,6 +190,7 @@ mod tests {
                 record_time: jiff::Timestamp::UNIX_EPOCH,
                 ends_change: revision.is_multiple_of(2),
                 request: None,
+                principal: Default::default(),
                 findings: Vec::new(),
                 change: Change::RegisterCompleteFrom(day.unwrap()),
             };
@@ -290,6 +291,7 @@ mod tests {
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            principal: Default::default(),
             findings: Vec::new(),
             change: Change::RegisterCompleteFrom(jiff::civil::date(2000, 1, 1)),
         })

@@ -3,12 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use shared::config::ServerConfig;
+use shared::{config::ServerConfig, model::log::StoreId, tls::ClientFiles};
 use tonic::transport::{Endpoint, Uri};
 use uuid::Uuid;
 
-use crate::follow::{self, FollowConfig};
-use shared::model::log::StoreId;
+use crate::follow::{self, Connection, FollowConfig};
 
 /// Follows an ingest-service and answers aggregations
 #[derive(Clone, Debug, Parser)]
@@ -21,6 +20,22 @@ pub struct Config {
     /// Where the ingest-service is
     #[arg(long, env = "TONGHOP_INGEST", default_value = "http://127.0.0.1:50051")]
     pub ingest: Uri,
+
+    /// File with the authorities that the ingest-service's certificate may come from, PEM; for an address with https
+    #[arg(long, env = "TONGHOP_INGEST_CA")]
+    pub ingest_ca: Option<PathBuf>,
+
+    /// File with the certificate that is shown to the ingest-service, PEM
+    #[arg(long, env = "TONGHOP_INGEST_CERT", requires = "ingest_key")]
+    pub ingest_cert: Option<PathBuf>,
+
+    /// File with the key of that certificate, PEM
+    #[arg(long, env = "TONGHOP_INGEST_KEY", requires = "ingest_cert")]
+    pub ingest_key: Option<PathBuf>,
+
+    /// File with the token that is shown to the ingest-service
+    #[arg(long, env = "TONGHOP_INGEST_TOKEN_FILE")]
+    pub ingest_token_file: Option<PathBuf>,
 
     /// Id of the store to follow; without it, the first store that answers is followed until the process ends
     #[arg(long, env = "TONGHOP_STORE_ID")]
@@ -52,13 +67,36 @@ pub struct Config {
 }
 
 impl Config {
-    /// Settings of the follower. To be called within a runtime, which its connection belongs to.
-    pub fn follow(&self) -> FollowConfig {
-        FollowConfig {
-            channel: follow::endpoint(Endpoint::from(self.ingest.clone())).connect_lazy(),
+    /// Settings of the follower.
+    ///
+    /// # Errors
+    /// A file that is needed to connect cannot be read.
+    pub fn follow(&self) -> Result<FollowConfig, String> {
+        let files = ClientFiles {
+            authority: self.ingest_ca.clone(),
+            identity: self.ingest_cert.clone().zip(self.ingest_key.clone()),
+            token: self.ingest_token_file.clone(),
+        };
+        let is_tls = self.ingest.scheme_str() == Some("https");
+        if !is_tls && (files.authority.is_some() || files.identity.is_some()) {
+            return Err("--ingest-ca and --ingest-cert go with an address that begins with https".to_owned());
+        }
+        let ingest = self.ingest.clone();
+        let connect = move || {
+            let endpoint = follow::endpoint(Endpoint::from(ingest.clone()));
+            let endpoint = match is_tls {
+                true => endpoint.tls_config(files.tls()?).map_err(|error| error.to_string())?,
+                false => endpoint,
+            };
+            Ok(Connection { channel: endpoint.connect_lazy(), authorization: files.authorization()? })
+        };
+        // What is wrong with the files is said at the start and not in the dark.
+        connect()?;
+        Ok(FollowConfig {
+            connect: Box::new(connect),
             store: self.store_id.map(StoreId),
             silence_max: Duration::from_millis(self.silence_ms_max),
             jitter: follow::full_jitter,
-        }
+        })
     }
 }

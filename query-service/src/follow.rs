@@ -2,7 +2,8 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use proto::v1::{FollowRequest, feed_service_client::FeedServiceClient};
+use http::{HeaderValue, header::AUTHORIZATION};
+use proto::v1::feed_service_client::FeedServiceClient;
 use shared::{
     convert::feed as door,
     feed::Event,
@@ -17,7 +18,8 @@ use shared::{
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{
-    Code, Status,
+    Code, Request, Status,
+    metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
 
@@ -32,11 +34,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Settings of the follower.
+/// A way to the ingest-service.
 #[derive(Clone, Debug)]
-pub struct FollowConfig {
-    /// To the ingest-service; connects when it is used, and again when it broke.
+pub struct Connection {
+    /// Connects when it is used.
     pub channel: Channel,
+    /// What says who follows.
+    pub authorization: Option<HeaderValue>,
+}
+
+/// Settings of the follower.
+pub struct FollowConfig {
+    /// A new way to the ingest-service, with certificates and token as they are now.
+    pub connect: Box<dyn Fn() -> Result<Connection, String> + Send + Sync>,
     /// The store that has to be there; any if it is not said.
     pub store: Option<StoreId>,
     /// A feed that is silent for longer is given up; it sends progress marks while idle.
@@ -81,7 +91,7 @@ enum Broken {
 
 /// Follows until `stop` is cancelled. Without something on disk, everything is kept in memory.
 pub async fn run(config: FollowConfig, kept: Option<Kept>, view: View, health: Health, stop: Stop) {
-    let (channel, jitter) = (config.channel.clone(), config.jitter);
+    let jitter = config.jitter;
     let mut follower = Follower::start(config, kept, view, health, stop.clone()).await;
     let mut backoff = BACKOFF_MIN;
     loop {
@@ -99,7 +109,7 @@ pub async fn run(config: FollowConfig, kept: Option<Kept>, view: View, health: H
                 follower.begin_again().await;
                 continue;
             }
-            broken = follower.follow(channel.clone()) => broken,
+            broken = follower.follow() => broken,
         };
         match broken {
             Broken::Connection(why) => {
@@ -200,16 +210,21 @@ impl Follower {
     }
 
     /// Follows until it breaks.
-    async fn follow(&mut self, channel: Channel) -> Broken {
-        match self.try_follow(channel).await {
+    async fn follow(&mut self) -> Broken {
+        match self.try_follow().await {
             Ok(never) => match never {},
             Err(broken) => broken,
         }
     }
 
-    async fn try_follow(&mut self, channel: Channel) -> Result<std::convert::Infallible, Broken> {
+    async fn try_follow(&mut self) -> Result<std::convert::Infallible, Broken> {
+        let Connection { channel, authorization } = (self.config.connect)().map_err(Broken::Connection)?;
         let mut client = FeedServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        let request: FollowRequest = door::follow_request(self.applier.position());
+        let mut request = Request::new(door::follow_request(self.applier.position()));
+        if let Some(authorization) = authorization {
+            let headers = http::HeaderMap::from_iter([(AUTHORIZATION, authorization)]);
+            *request.metadata_mut() = MetadataMap::from_headers(headers);
+        }
         let answer = self.in_time(client.follow(request)).await?;
         let mut messages = answer.map_err(|status| broken(&status))?.into_inner();
         let mut newest_at_start = None;

@@ -22,12 +22,15 @@ use proto::v1::{
     WatchRequest, WatchResponse, query_service_server::QueryService,
 };
 use shared::{
+    access::{caller, told},
     admit::off_thread,
     call::Deadline,
     clock::Clock,
     convert::query as door,
     model::{
+        access::Scope,
         fault::{Fault, Reason},
+        log::Revision,
         query::{AvailabilityRow, KnownAt, ObservationRow},
     },
     page::take_page,
@@ -41,16 +44,19 @@ use self::{face::Face, knowledge::Knowledge, pieces::Pieces};
 use crate::{
     index::effort::{self, Effort},
     query,
-    view::View,
+    view::{Published, Seen, View},
 };
 
 /// An answer that is no more work is computed where it was asked for: a thread of its own would cost more.
 const QUICK: Effort = 5_000;
 
-/// QueryService.
+/// QueryService. Cheap to clone.
+#[derive(Clone)]
 pub struct QueryHandlers {
     /// What is known.
     pub view: View,
+    /// The same for those who do not see everything.
+    pub seen: Seen,
     /// Says what is in the future.
     pub clock: Arc<dyn Clock>,
     /// Ends streams.
@@ -99,7 +105,7 @@ impl QueryService for QueryHandlers {
         &self,
         request: Request<GetAvailabilityRequest>,
     ) -> Result<Response<GetAvailabilityResponse>, Status> {
-        let answer = self.availability(&request).await.map_err(|fault| status(&fault))?;
+        let answer = self.availability(&request).await.map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -107,33 +113,36 @@ impl QueryService for QueryHandlers {
         &self,
         request: Request<VerifyCitationRequest>,
     ) -> Result<Response<VerifyCitationResponse>, Status> {
-        let answer = self.verify(&request).await.map_err(|fault| status(&fault))?;
+        let answer = self.verify(&request).await.map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
     type ExplainStream = Pieces<ExplainResponse>;
 
     async fn explain(&self, request: Request<ExplainRequest>) -> Result<Response<Self::ExplainStream>, Status> {
-        self.explained(request).await.map(Response::new).map_err(|fault| status(&fault))
+        let by = caller(&request);
+        self.explained(request).await.map(Response::new).map_err(|fault| status(&told(&by, fault)))
     }
 
     type WatchStream = Pieces<WatchResponse>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        self.watched(request).await.map(Response::new).map_err(|fault| status(&fault))
+        let by = caller(&request);
+        self.watched(request).await.map(Response::new).map_err(|fault| status(&told(&by, fault)))
     }
 
     type ExportStream = Pieces<ExportResponse>;
 
     async fn export(&self, request: Request<ExportRequest>) -> Result<Response<Self::ExportStream>, Status> {
-        self.exported(request).await.map(Response::new).map_err(|fault| status(&fault))
+        let by = caller(&request);
+        self.exported(request).await.map(Response::new).map_err(|fault| status(&told(&by, fault)))
     }
 
     async fn get_unit(
         &self,
         request: Request<QueryServiceGetUnitRequest>,
     ) -> Result<Response<QueryServiceGetUnitResponse>, Status> {
-        let answer = self.unit(&request).await.map_err(|fault| status(&fault))?;
+        let answer = self.unit(&request).await.map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -141,7 +150,7 @@ impl QueryService for QueryHandlers {
         &self,
         request: Request<QueryServiceFindUnitsRequest>,
     ) -> Result<Response<QueryServiceFindUnitsResponse>, Status> {
-        let answer = self.find(&request).await.map_err(|fault| status(&fault))?;
+        let answer = self.find(&request).await.map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -149,22 +158,38 @@ impl QueryService for QueryHandlers {
         &self,
         request: Request<ListObservationsRequest>,
     ) -> Result<Response<ListObservationsResponse>, Status> {
-        let answer = self.observations(&request).await.map_err(|fault| status(&fault))?;
+        let answer = self.observations(&request).await.map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
     async fn list_duties(&self, request: Request<ListDutiesRequest>) -> Result<Response<ListDutiesResponse>, Status> {
-        let answer = self.duties(&request).await.map_err(|fault| status(&fault))?;
+        let answer = self.duties(&request).await.map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 }
 
 impl QueryHandlers {
+    /// What is known, as far as the caller sees it.
+    async fn published<T>(&self, request: &Request<T>, at_least: Option<Revision>) -> Result<Published, Fault> {
+        let published = self.view.read(at_least, deadline(request)).await?;
+        self.seen_by(published, &caller(request).scope).await
+    }
+
+    /// What is published, as far as it lies in a scope.
+    async fn seen_by(&self, published: Published, scope: &Scope) -> Result<Published, Fault> {
+        if scope.is_everything() {
+            return Ok(published);
+        }
+        let (seen, scope) = (self.seen.clone(), scope.clone());
+        off_thread(move || Ok(seen.of(&published, &scope))).await
+    }
+
     /// A question that is answered with rows.
     async fn ask<F: Face>(&self, request: Request<F::Request>) -> Result<Response<F::Response>, Status> {
+        let by = caller(&request);
         let answer = async {
             let (query, page, at_least) = F::read(request.get_ref())?;
-            let published = self.view.read(at_least, deadline(&request)).await?;
+            let published = self.published(&request, at_least).await?;
             let now = self.clock.now();
             let quick = effort::within(QUICK, || face::page::<F>(&published, request.get_ref(), &query, &page, now));
             match quick {
@@ -173,12 +198,12 @@ impl QueryHandlers {
                 None => off_thread(move || face::page::<F>(&published, request.get_ref(), &query, &page, now)).await,
             }
         };
-        answer.await.map(Response::new).map_err(|fault| status(&fault))
+        answer.await.map(Response::new).map_err(|fault| status(&told(&by, fault)))
     }
 
     async fn availability(&self, request: &Request<GetAvailabilityRequest>) -> Result<GetAvailabilityResponse, Fault> {
         let (query, page, at_least) = door::available(request.get_ref())?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let now = self.clock.now();
         off_thread(move || {
             let store = published.store;
@@ -203,14 +228,14 @@ impl QueryHandlers {
                 "is required; copy meta.citation from an answer",
             ));
         }
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let now = self.clock.now();
         off_thread(move || cite::verify(&published, now, &citation)).await
     }
 
     async fn duties(&self, request: &Request<ListDutiesRequest>) -> Result<ListDutiesResponse, Fault> {
         let (query, page, at_least) = door::duties(request.get_ref())?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let now = self.clock.now();
         // Thousands of duties may have to be looked at.
         off_thread(move || {
@@ -227,7 +252,7 @@ impl QueryHandlers {
 
     async fn unit(&self, request: &Request<QueryServiceGetUnitRequest>) -> Result<QueryServiceGetUnitResponse, Fault> {
         let (query, at_least) = door::get_unit(request.get_ref())?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let knowledge = Knowledge::newest(&published, self.clock.now());
         let known = knowledge.at(KnownAt::Now)?;
         let unit = known.registry().unit_as_of(&query)?;
@@ -240,7 +265,7 @@ impl QueryHandlers {
         request: &Request<QueryServiceFindUnitsRequest>,
     ) -> Result<QueryServiceFindUnitsResponse, Fault> {
         let (query, at_least) = door::find_units(request.get_ref())?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let knowledge = Knowledge::newest(&published, self.clock.now());
         let known = knowledge.at(KnownAt::Now)?;
         let units = known.registry().find_units(&query.name, query.on);
@@ -252,7 +277,7 @@ impl QueryHandlers {
         request: &Request<ListObservationsRequest>,
     ) -> Result<ListObservationsResponse, Fault> {
         let (query, page, at_least) = door::observations(request.get_ref())?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let now = self.clock.now();
         off_thread(move || {
             let store = published.store;

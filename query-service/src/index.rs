@@ -12,6 +12,7 @@ mod image;
 mod known;
 mod layouts;
 mod memo;
+mod seen;
 mod statement;
 mod versions;
 
@@ -160,6 +161,8 @@ pub struct Index {
     /// Not part of the fold: what is worked out once for many questions.
     layouts: Arc<Layouts>,
     memo: Arc<Memo>,
+    /// What its readers see; none: everything.
+    seen: Option<Arc<seen::Seen>>,
 }
 
 impl Default for Index {
@@ -184,6 +187,7 @@ impl Index {
             about: HashTrieMapSync::default(),
             layouts: Arc::default(),
             memo: Arc::default(),
+            seen: None,
         }
     }
 
@@ -362,14 +366,21 @@ impl Index {
             }
             Change::Unchanged => None,
             Change::ReportWithdrawn { name, .. } => before(*name).map(Cause::Withdrawal),
-            Change::UnitRegistered(unit) => Some(Cause::Unit(unit.id.clone())),
-            Change::UnitEventRecorded(event) => {
+            Change::UnitRegistered(unit) if self.names(&unit.id) => Some(Cause::Unit(unit.id.clone())),
+            Change::UnitEventRecorded(event) if event.roles().into_keys().all(|unit| self.names(unit)) => {
                 Some(Cause::Event(event.id.clone(), event.from.iter().chain(&event.into).next().cloned()))
             }
+            // Somebody else's units; what it changed shows in the rows.
+            Change::UnitRegistered(_) | Change::UnitEventRecorded(_) => Some(Cause::OtherDefinition),
             Change::RegisterCompleteFrom(_) => Some(Cause::CompleteFrom),
             Change::IndicatorDefined(indicator) => Some(Cause::Indicator(indicator.id.clone())),
             Change::TermDefined(_) | Change::FormDefined(_) | Change::DutyWaived(_) => Some(Cause::OtherDefinition),
         }
+    }
+
+    /// Whether its readers may know of a unit.
+    fn names(&self, unit: &UnitId) -> bool {
+        self.seen.as_ref().is_none_or(|seen| seen.registry(self.registry.clone()).record_of(unit).is_some())
     }
 
     /// What was known at the end of the newest change up to then.
@@ -390,6 +401,7 @@ impl Index {
         let last = end.checked_sub(1).and_then(|last| self.times.get(last));
         let (revision, recorded_at) = last.map_or((Revision::ZERO, None), |(end, time)| (*end, Some(*time)));
         let registry = self.registries.at(revision);
+        let registry = self.seen.as_ref().map_or_else(|| registry.clone(), |seen| seen.registry(registry.clone()));
         Ok(Known::new(self, registry, revision, recorded_at))
     }
 

@@ -17,7 +17,7 @@ use shared::{
     clock::SystemClock,
     limits::MESSAGE_BYTES_MAX,
     model::fault::{Fault, Reason},
-    serve::{self, Health, Stop},
+    serve::{self, Health, Protection, Stop},
 };
 use tokio::task::JoinHandle;
 
@@ -26,7 +26,7 @@ use self::{
     config::Config,
     follow::Kept,
     grpc::{QueryHandlers, remember::Remember},
-    view::{Standing, View},
+    view::{Seen, Standing, View},
 };
 
 /// Full names of the services that it offers.
@@ -67,7 +67,8 @@ impl Error {
 /// # Errors
 /// [`Error`].
 pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
-    config.server.check_listen(config.listen).map_err(Error::Config)?;
+    let protection = Protection::load(&config.server, config.listen, Arc::new(SystemClock)).map_err(Error::Config)?;
+    let following = config.follow().map_err(Error::Config)?;
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     let view = View::default();
@@ -75,18 +76,20 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
         Checkpoint::open(&config.data).map_err(|error| Error::Checkpoint(config.data.clone(), error))?;
     let kept = Kept { checkpoint, snapshot, interval: Duration::from_millis(config.checkpoint_ms_min) };
     let slow_after = Duration::from_millis(config.slow_reader_ms_max);
-    let handlers = QueryHandlers { view: view.clone(), clock: Arc::new(SystemClock), stop: stop.clone(), slow_after };
+    let seen = Seen::default();
+    let handlers =
+        QueryHandlers { view: view.clone(), seen, clock: Arc::new(SystemClock), stop: stop.clone(), slow_after };
     let service = QueryServiceServer::new(handlers);
     let service = service.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
     routes.add_service(Remember::new(service, view.clone(), config.remembered_mib_max * 1024 * 1024));
 
     tracing::info!(%address, ingest = %config.ingest, "listening");
     stop.calls.spawn(supervise(
-        tokio::spawn(follow::run(config.follow(), Some(kept), view.clone(), health.clone(), stop.clone())),
+        tokio::spawn(follow::run(following, Some(kept), view.clone(), health.clone(), stop.clone())),
         view,
         health.clone(),
     ));
-    serve::serve(listener, routes.routes(), &config.server, health, stop).await;
+    serve::serve(listener, routes.routes(), &config.server, protection, health, stop).await;
     Ok(())
 }
 

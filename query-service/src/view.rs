@@ -1,5 +1,7 @@
 //! What readers see: the newest published index, and whether it may be believed. Readers take no lock.
 
+mod seen;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -9,6 +11,7 @@ use shared::model::{
 };
 use tokio::{sync::watch, time::Instant};
 
+pub use self::seen::Seen;
 use crate::index::Index;
 
 /// How the follower stands to the log.
@@ -143,6 +146,7 @@ pub(crate) mod tests {
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            principal: Default::default(),
             findings: Vec::new(),
             change: Change::RegisterCompleteFrom(jiff::civil::date(2000, 1, 1)),
         }));

@@ -1,6 +1,7 @@
 //! One entry of the log: what was accepted, where it stands and when it was recorded.
 
 use jiff::{Timestamp, civil::Date};
+use smol_str::SmolStr;
 
 use crate::model::{
     event::UnitEvent,
@@ -25,6 +26,8 @@ pub struct Entry {
     pub ends_change: bool,
     /// What the call said about being repeated; at the end of the change.
     pub request: Option<RequestKey>,
+    /// Who wanted it, as the service knows callers; at the end of the change. Empty where callers are not asked.
+    pub principal: SmolStr,
     /// What was odd about it when it was accepted.
     pub findings: Vec<Finding>,
     /// What was accepted.

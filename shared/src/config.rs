@@ -1,6 +1,6 @@
 //! Settings that both services share. Each is a flag and an environment variable; the flag wins.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -9,9 +9,21 @@ use crate::telemetry::LogFormat;
 /// Settings of the gRPC server, of logs and of stopping.
 #[derive(Args, Clone, Debug)]
 pub struct ServerConfig {
-    /// Accept plain text without authentication on an address that is not loopback
+    /// Accept plain text on an address that is not loopback
     #[arg(long, env = "TONGHOP_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
+
+    /// Ask nobody who he is on an address that is not loopback
+    #[arg(long, env = "TONGHOP_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: bool,
+
+    /// Certificates
+    #[command(flatten)]
+    pub tls: TlsConfig,
+
+    /// Who may call
+    #[command(flatten)]
+    pub access: AccessConfig,
 
     /// Longest time a unary call may take, in milliseconds; a call may ask for less
     #[arg(long, env = "TONGHOP_DEADLINE_MS_MAX", default_value_t = 30_000)]
@@ -37,6 +49,46 @@ pub struct ServerConfig {
     #[cfg(debug_assertions)]
     #[arg(long, env = "FAILPOINTS", hide = true, default_value = "", hide_default_value = true)]
     pub fault_points: String,
+}
+
+/// Certificates of the server. The files are read again when they change.
+#[derive(Args, Clone, Debug, Default)]
+pub struct TlsConfig {
+    /// File with the server's certificate chain, PEM; with it, only TLS 1.3 is spoken
+    #[arg(long, env = "TONGHOP_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// File with the key of that certificate, PEM
+    #[arg(long, env = "TONGHOP_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+
+    /// File with the authorities that certificates of clients may come from, PEM
+    #[arg(long, env = "TONGHOP_TLS_CLIENT_CA")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Refuse connections of clients without such a certificate
+    #[arg(long, env = "TONGHOP_TLS_CLIENT_REQUIRED")]
+    pub tls_client_required: bool,
+}
+
+/// Who may call. The files are read again when they change.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AccessConfig {
+    /// File of principals: digests of tokens and certificates, with roles and units, JSON
+    #[arg(long, env = "TONGHOP_PRINCIPALS")]
+    pub principals: Option<PathBuf>,
+
+    /// File with the public keys that sign JSON web tokens, Ed25519 or RSA, PEM
+    #[arg(long, env = "TONGHOP_JWT_KEYS")]
+    pub jwt_keys: Option<PathBuf>,
+
+    /// The issuer that such tokens have to come from
+    #[arg(long, env = "TONGHOP_JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// The audience that such tokens have to be for
+    #[arg(long, env = "TONGHOP_JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
 }
 
 /// How much one process takes on at once. What goes beyond is refused at once or after a short wait, so that what was taken
@@ -138,17 +190,26 @@ impl ServerConfig {
         Duration::from_millis(self.drain_ms_max)
     }
 
-    /// Refuses to serve plain text to the world unless told so.
+    /// Refuses to serve the world unprotected unless told so.
     ///
     /// # Errors
     /// The words to say it with.
     pub fn check_listen(&self, listen: SocketAddr) -> Result<(), String> {
-        if listen.ip().is_loopback() || self.allow_plaintext {
+        if listen.ip().is_loopback() {
             return Ok(());
         }
-        Err(format!(
-            "{listen} is not loopback, and this version has neither TLS nor authentication; \
-             listen on 127.0.0.1, or say --allow-plaintext if the network around it is closed"
-        ))
+        if self.tls.tls_cert.is_none() && !self.allow_plaintext {
+            return Err(format!(
+                "{listen} is not loopback, and there is no TLS; give --tls-cert and --tls-key, listen on 127.0.0.1, or say \
+                 --allow-plaintext if the network around it is closed"
+            ));
+        }
+        if self.access.principals.is_none() && self.access.jwt_keys.is_none() && !self.allow_anonymous {
+            return Err(format!(
+                "{listen} is not loopback, and nobody is asked who he is; give --principals or --jwt-keys, listen on \
+                 127.0.0.1, or say --allow-anonymous if everybody who reaches it may do everything"
+            ));
+        }
+        Ok(())
     }
 }

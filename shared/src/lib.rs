@@ -3,6 +3,7 @@
 //! `model`, `registry` and `change` are pure: no proto, no io, no clock. Proto types come in and go out through
 //! `convert` and nowhere else.
 
+pub mod access;
 pub mod admit;
 pub mod call;
 pub mod change;
@@ -17,6 +18,8 @@ pub mod model;
 pub mod page;
 pub mod process;
 pub mod registry;
+pub mod reloaded;
 pub mod serve;
 pub mod status;
 pub mod telemetry;
+pub mod tls;

@@ -1,5 +1,6 @@
 //! The domain: units, indicators, terms, periods, quantities, reports. Pure.
 
+pub mod access;
 pub mod command;
 pub mod decimal;
 pub mod event;

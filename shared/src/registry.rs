@@ -7,6 +7,7 @@
 //! life of its own is alive while everything above it is, too; the checks of changes see to it that the two never differ
 //! by more than an unknown start.
 
+mod sight;
 mod succession;
 mod unit;
 mod verify;
@@ -18,6 +19,7 @@ use jiff::civil::Date;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
 pub use self::{
+    sight::{Sight, is_shown},
     succession::{Extent, Path, Relative, Step},
     unit::{UnitRecord, UnitState},
     verify::Broken,
@@ -82,6 +84,8 @@ pub struct Registry {
     complete_from: Option<Date>,
     root: Option<UnitId>,
     units: RedBlackTreeMapSync<UnitId, Arc<UnitRecord>>,
+    /// Units above those of a register that is restricted: climbed through, and not found.
+    above: HashTrieMapSync<UnitId, Arc<UnitRecord>>,
     /// Every unit that stands directly below it on any day, or was registered so.
     children: HashTrieMapSync<UnitId, RedBlackTreeSetSync<UnitId>>,
     events: RedBlackTreeMapSync<EventId, Arc<RecordedEvent>>,
@@ -227,6 +231,11 @@ impl Registry {
         self.units.get(id).map(|record| &**record)
     }
 
+    /// A unit that stands above another one.
+    fn climbed(&self, id: &UnitId) -> Option<&UnitRecord> {
+        self.above.get(id).or_else(|| self.units.get(id)).map(|record| &**record)
+    }
+
     /// The unit as it is, or was last.
     pub fn unit(&self, id: &UnitId) -> Option<&Unit> {
         self.units.get(id).map(|record| &**record.newest())
@@ -240,7 +249,7 @@ impl Registry {
         for _ in 0..DEPTH_MAX {
             match &above.parent {
                 None => return Some(unit),
-                Some(parent) => above = self.record_of(parent)?.on(day)?,
+                Some(parent) => above = self.climbed(parent)?.on(day)?,
             }
         }
         None
@@ -280,7 +289,7 @@ impl Registry {
     /// The unit itself and those above it on that day, upwards; nothing if it does not live then.
     pub fn ancestry_on(&self, unit: &UnitId, day: Date) -> impl Iterator<Item = &Unit> {
         let start = self.record_of(unit).and_then(|record| record.on(day));
-        let above = move |below: &&Unit| self.record_of(below.parent.as_ref()?)?.on(day);
+        let above = move |below: &&Unit| self.climbed(below.parent.as_ref()?)?.on(day);
         std::iter::successors(start, above).take(DEPTH_MAX)
     }
 

@@ -3,7 +3,7 @@
 
 mod connection;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,9 +18,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 use self::connection::Connections;
 pub use self::connection::Listener;
 use crate::{
+    access::{Access, AccessLayer},
     admit::{Admission, AdmitLayer},
     call::{CallLayer, panicked},
+    clock::Clock,
     config::ServerConfig,
+    tls::Tls,
 };
 
 /// Health of the process and of each of its services.
@@ -95,22 +98,56 @@ pub async fn bind(listen: SocketAddr) -> std::io::Result<(TcpListener, SocketAdd
 /// Answers in flight have left the process after that long.
 const FLUSH_MAX: Duration = Duration::from_millis(250);
 
+/// What stands between callers and a service.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    /// Who may call.
+    pub access: Access,
+    /// Certificates; none: plain text.
+    pub tls: Option<Tls>,
+}
+
+impl Protection {
+    /// What the settings say, for a service that listens there.
+    ///
+    /// # Errors
+    /// What is wrong with the settings or the files that they name.
+    pub fn load(config: &ServerConfig, listen: SocketAddr, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let tls = Tls::load(&config.tls)?;
+        config.check_listen(listen)?;
+        Ok(Self { access: Access::load(&config.access, clock)?, tls })
+    }
+}
+
 /// Serves until `stop` is cancelled, then ends: health says NOT_SERVING, open calls are answered, streams end by
 /// themselves. What has not ended after the longest time for draining is cut.
-pub async fn serve(listener: impl Listener, routes: Routes, config: &ServerConfig, health: Health, stop: Stop) {
+pub async fn serve(
+    listener: impl Listener,
+    routes: Routes,
+    config: &ServerConfig,
+    protection: Protection,
+    health: Health,
+    stop: Stop,
+) {
+    let Protection { access, tls } = protection;
+    access.keep_fresh(&stop);
+    if let Some(tls) = &tls {
+        tls.keep_fresh(&stop);
+    }
     let service = ServiceBuilder::new()
         .layer(CatchPanicLayer::custom(panicked))
         .layer(CallLayer::new(config.deadline_max(), stop.calls.clone()))
         // Inside the call, so that the answer to a panic has the call's id; outside, for the call itself.
         .map_response(|response: http::Response<_>| response.map(Body::new))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(AccessLayer(access))
         .layer(AdmitLayer(Admission::new(&config.load)))
         .service(routes);
     let cut = CancellationToken::new();
     let _ends_what_is_left = cut.clone().drop_guard();
     let open = TaskTracker::new();
     let load = config.load.clone();
-    let connections = Connections { service, load, stop: stop.token.clone(), cut, open: open.clone() };
+    let connections = Connections { service, load, tls, stop: stop.token.clone(), cut, open: open.clone() };
     connections.accept(listener).await;
     tracing::info!(open_calls = stop.calls.len(), "draining");
     health.set_serving(false).await;

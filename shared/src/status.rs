@@ -122,6 +122,8 @@ impl Reason {
             Self::DiskFull => ("DISK_FULL", Code::ResourceExhausted),
             Self::DataCorrupt => ("DATA_CORRUPT", Code::DataLoss),
             Self::DeadlineExceeded => ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+            Self::Unauthenticated => ("UNAUTHENTICATED", Code::Unauthenticated),
+            Self::PermissionDenied => ("PERMISSION_DENIED", Code::PermissionDenied),
             Self::UnknownMethod => ("UNKNOWN_METHOD", Code::Unimplemented),
             Self::UnsupportedEncoding => ("UNSUPPORTED_ENCODING", Code::Unimplemented),
             Self::Internal => ("INTERNAL", Code::Internal),

@@ -3,7 +3,7 @@
 #[path = "parts/world.rs"]
 mod world;
 
-use std::hint::black_box;
+use std::{hint::black_box, sync::Arc};
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ingest_service::{
@@ -15,6 +15,7 @@ use shared::{
     codec::{self, Record},
     convert::{self, query as door},
     model::{
+        access::Caller,
         log::Link,
         period::{WrittenPeriod, parse_day},
         query::KnownAt,
@@ -52,7 +53,7 @@ fn checks(criterion: &mut Criterion) {
     let command = convert::ingest::submit(&request).expect("it is a report");
     let check = || {
         let work = Work::Report(Box::new(command.clone()));
-        world.runtime.block_on(world.submitter.submit(work))
+        world.runtime.block_on(world.submitter.submit(work, &Arc::new(Caller::unasked())))
     };
     criterion.bench_function("report/check", |b| b.iter(|| check().expect("it is valid")));
 }

@@ -1,5 +1,6 @@
 //! End-to-end tests: the real processes, on free ports, over temporary directories.
 
+mod access;
 mod answers;
 mod bad_input;
 mod bad_questions;

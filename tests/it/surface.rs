@@ -84,11 +84,14 @@ fn help_documents_every_setting_with_its_variable_and_default() {
         {
             assert!(help.contains(flag) && help.contains(&format!("[env: {variable}=")), "{flag}: {help}");
         }
-        let switches = ["--allow-plaintext", "--store-id"];
-        for flag in flags.iter().filter(|flag| !switches.iter().any(|switch| flag.contains(switch))) {
+        // What is off unless it is named has no default.
+        let off = ["--allow-", "--store-id", "--tls-", "--principals", "--jwt-", "--ingest-"];
+        for flag in flags {
             let flag = flag.split_whitespace().next().unwrap();
             let section = help.split(flag).nth(1).unwrap().split("\n      --").next().unwrap();
-            assert!(section.contains("[env: TONGHOP_") && section.contains("[default: "), "{flag}: {section}");
+            let is_off = off.iter().any(|start| flag.starts_with(start));
+            assert!(section.contains("[env: TONGHOP_"), "{flag}: {section}");
+            assert_eq!(section.contains("[default: "), !is_off, "{flag}: {section}");
         }
     }
 }

@@ -123,8 +123,9 @@ fn proto_stops_at_the_door() {
             "shared/src/convert",
             // They are servers and clients of the API, and hand its messages to the door.
             "shared/src/serve.rs",
-            // It reads the descriptors of methods and messages.
+            // They read the descriptors of methods and messages.
             "shared/src/admit/method.rs",
+            "shared/src/access/rules.rs",
             "ingest-service/src/grpc",
             "ingest-service/src/lib.rs",
             "query-service/src/grpc",

@@ -44,6 +44,7 @@ impl Log {
                 record_time: Timestamp::UNIX_EPOCH,
                 ends_change,
                 request: None,
+                principal: Default::default(),
                 findings: Vec::new(),
                 change: Change::RegisterCompleteFrom(day),
             };

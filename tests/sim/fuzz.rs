@@ -6,114 +6,30 @@
 
 mod words;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use ingest_service::{
-    config::StreamRules,
-    feed::Feed,
-    grpc::{FeedHandlers, IngestHandlers, RegistryHandlers},
-    log::{Log, memory::MemoryLog},
-    submit,
-};
+use ingest_service::log::{Log, memory::MemoryLog};
 use prost::Message;
 use prost_reflect::{DescriptorPool, MessageDescriptor};
-use proto::v1::{
-    self, feed_service_server::FeedService, ingest_service_server::IngestService, query_service_server::QueryService,
-    registry_service_server::RegistryService,
-};
-use query_service::{
-    apply::Applier,
-    archive::MemoryArchive,
-    grpc::QueryHandlers,
-    view::{Standing, View},
-};
+use proto::v1;
+use query_service::{apply::Applier, archive::MemoryArchive};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use shared::{
-    call::Deadline,
-    clock::SystemClock,
     codec::{self, Record, next_link},
     convert,
-    model::log::Revision,
-    serve::Stop,
+    model::{access::Caller, log::Revision},
 };
-use tokio_stream::StreamExt;
-use tonic::{Code, Request, Status};
+use tonic::Code;
 
 use self::words::{Words, damage};
-use crate::{seed, setting};
+use crate::{
+    seed,
+    services::{Services, call},
+    setting,
+};
 
 /// Requests and messages of a run.
 const CASES: u64 = 100_000;
-
-/// Both services as their handlers, over one small log.
-struct Services {
-    log: Arc<MemoryLog>,
-    registry: RegistryHandlers,
-    ingest: IngestHandlers,
-    feed: FeedHandlers,
-    query: QueryHandlers,
-}
-
-impl Services {
-    /// The services, and the writer, which lives as long as they do.
-    async fn start() -> (Self, submit::Writer) {
-        let (log, clock, stop) = (Arc::new(MemoryLog::default()), Arc::new(SystemClock), Stop::default());
-        let (submitter, writer) = submit::start(log.clone(), clock.clone(), None).expect("an empty log");
-        let slow_after = Duration::from_secs(1);
-        let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), slow_after, slow_after);
-        let stream_rules = StreamRules { reports_max: 1_000_000, silence_ms_max: 60_000, age_ms_max: 3_600_000 };
-        let services = Self {
-            registry: RegistryHandlers { submitter: submitter.clone(), store: log.store() },
-            ingest: IngestHandlers { submitter, log: log.clone(), stop: stop.clone(), stream_rules },
-            feed: FeedHandlers { feed, clock: clock.clone() },
-            query: QueryHandlers { view: View::default(), clock, stop, slow_after },
-            log,
-        };
-        (services, writer)
-    }
-
-    /// The query-service comes to know what the log is now.
-    fn follow(&self, applier: &mut Applier) {
-        let after = applier.position().map_or(Revision::ZERO, |position| position.link.revision);
-        for record in self.log.read(after, usize::MAX).expect("it is in memory") {
-            applier.apply(&record).expect("it was written");
-        }
-        self.query.view.publish(self.log.store(), applier.index().clone());
-        self.query.view.set_standing(Standing::Following);
-    }
-}
-
-/// A method: the type of its requests, and how it is called with bytes.
-macro_rules! methods {
-    ($services:ident, $bytes:ident, $name:ident: $($part:ident.$method:ident($request:ident)),* $(,)?) => {
-        match $name {
-            $(stringify!($request) => match v1::$request::decode($bytes) {
-                Ok(request) => $services.$part.$method(in_time(request)).await.map(|answer| answer.into_inner().encode_to_vec()),
-                Err(_) => Ok(Vec::new()),
-            },)*
-            other => panic!("no method takes {other}"),
-        }
-    };
-}
-
-/// The same where the answer comes in pieces, of which a few are read.
-macro_rules! streams {
-    ($services:ident, $bytes:ident, $name:ident: $($part:ident.$method:ident($request:ident)),* $(,)?) => {
-        match $name {
-            $(stringify!($request) => {
-                let Ok(request) = v1::$request::decode($bytes) else { return Ok(Vec::new()) };
-                let mut pieces = $services.$part.$method(in_time(request)).await?.into_inner();
-                // A stream that goes on when everything was told has nothing more to say.
-                let mut last = Vec::new();
-                while let Ok(Some(piece)) = tokio::time::timeout(Duration::from_millis(1), pieces.next()).await {
-                    last = piece?.encode_to_vec();
-                }
-                return Ok(last);
-            })*
-            _ => {}
-        }
-    };
-}
 
 /// Types of requests of the methods that are called.
 const REQUESTS: [&str; 33] = [
@@ -152,35 +68,6 @@ const REQUESTS: [&str; 33] = [
     "FollowRequest",
 ];
 
-async fn call(services: &Services, name: &str, bytes: &[u8]) -> Result<Vec<u8>, Status> {
-    streams!(services, bytes, name:
-        query.explain(ExplainRequest), query.watch(WatchRequest), query.export(ExportRequest),
-        feed.follow(FollowRequest),
-    );
-    methods!(services, bytes, name:
-        registry.register_units(RegisterUnitsRequest), registry.record_unit_events(RecordUnitEventsRequest),
-        registry.define_forms(DefineFormsRequest), registry.define_indicators(DefineIndicatorsRequest),
-        registry.define_terms(DefineTermsRequest),
-        ingest.submit_report(SubmitReportRequest), ingest.get_report(GetReportRequest),
-        ingest.list_report_versions(ListReportVersionsRequest),
-        ingest.compare_report_versions(CompareReportVersionsRequest), ingest.list_reports(ListReportsRequest),
-        ingest.list_findings(ListFindingsRequest), ingest.withdraw_report(WithdrawReportRequest),
-        query.get_share(GetShareRequest), query.aggregate(AggregateRequest), query.get_series(GetSeriesRequest),
-        query.rank(RankRequest), query.get_distribution(GetDistributionRequest), query.compare(CompareRequest),
-        query.get_completeness(GetCompletenessRequest), query.get_availability(GetAvailabilityRequest),
-        query.verify_citation(VerifyCitationRequest), query.list_observations(ListObservationsRequest),
-        query.find_units(QueryServiceFindUnitsRequest), query.get_unit(QueryServiceGetUnitRequest),
-        query.list_duties(ListDutiesRequest),
-    )
-}
-
-/// With a deadline as the layer around the handlers sets it.
-fn in_time<T>(request: T) -> Request<T> {
-    let mut request = Request::new(request);
-    request.extensions_mut().insert(Deadline(tokio::time::Instant::now() + Duration::from_millis(1)));
-    request
-}
-
 fn descriptor(pool: &DescriptorPool, name: &str) -> MessageDescriptor {
     pool.get_message_by_name(&format!("tonghop.v1.{name}")).unwrap_or_else(|| panic!("there is no {name}"))
 }
@@ -192,8 +79,9 @@ async fn no_request_and_no_message_makes_anything_panic() {
     let pool = DescriptorPool::decode(v1::FILE_DESCRIPTOR_SET).expect("it was built");
     let (services, _writer) = Services::start().await;
     let mut words = Words::default();
+    let unasked = Arc::new(Caller::unasked());
     for (name, request) in words::world() {
-        call(&services, name, &request).await.unwrap_or_else(|status| panic!("{name}: {status}"));
+        call(&services, &unasked, name, &request).await.unwrap_or_else(|status| panic!("{name}: {status}"));
     }
     let mut applier = Applier::new(Arc::new(MemoryArchive::default()));
     applier.open(services.log.store(), 1).expect("a new one");
@@ -215,7 +103,7 @@ async fn no_request_and_no_message_makes_anything_panic() {
             damage(random, &mut bytes);
         }
         let replay = || format!("TONGHOP_TEST_SEED={seed} TONGHOP_FUZZ_CASES={}: {name} {bytes:?}", case + 1);
-        match call(&services, name, &bytes).await {
+        match call(&services, &unasked, name, &bytes).await {
             Ok(answer) => {
                 answered += 1;
                 words.learn(random, &pool, name, &answer);

@@ -18,9 +18,9 @@ use proto::v1::{
     registry_service_server::RegistryServiceServer,
 };
 use query_service::{
-    follow::{self, FollowConfig},
+    follow::{self, Connection, FollowConfig},
     grpc::QueryHandlers,
-    view::View,
+    view::{Seen, View},
 };
 use shared::{
     model::log::Revision,
@@ -96,7 +96,7 @@ pub async fn ingest(disk: Arc<MemoryLog>, bug: Option<Bug>) -> turmoil::Result {
     let feed = BuggyFeed { feed: FeedHandlers { feed, clock }, disk: disk.clone(), bug };
     let mut routes = RoutesBuilder::default();
     routes
-        .add_service(RegistryServiceServer::new(RegistryHandlers { submitter, store: disk.store() }))
+        .add_service(RegistryServiceServer::new(RegistryHandlers { submitter, store: disk.store(), log: disk.clone() }))
         .add_service(IngestServiceServer::new(ingest))
         .add_service(FeedServiceServer::new(feed));
     net::serve(50051, routes.routes(), &stop).await
@@ -108,13 +108,22 @@ pub async fn query(world: Shared) -> turmoil::Result {
     world.borrow_mut().query_starts += 1;
     let (_, health) = serve::standard_routes(&["tonghop.v1.QueryService"]).await?;
     let config = FollowConfig {
-        channel: net::connect(follow::endpoint(Endpoint::from_static(INGEST))),
+        connect: Box::new(|| {
+            let channel = net::connect(follow::endpoint(Endpoint::from_static(INGEST)));
+            Ok(Connection { channel, authorization: None })
+        }),
         store: None,
         silence_max: SILENCE_MAX,
         jitter: net::up_to,
     };
     tokio::spawn(follow::run(config, None, view.clone(), health, stop.clone()));
-    let handlers = QueryHandlers { view, clock: Arc::new(SimClock), stop: stop.clone(), slow_after: SLOW_AFTER };
+    let handlers = QueryHandlers {
+        view,
+        seen: Seen::default(),
+        clock: Arc::new(SimClock),
+        stop: stop.clone(),
+        slow_after: SLOW_AFTER,
+    };
     let mut routes = RoutesBuilder::default();
     routes.add_service(QueryServiceServer::new(handlers));
     net::serve(50052, routes.routes(), &stop).await

@@ -1,11 +1,13 @@
 //! The pair inside one process: over a simulated network with a log in memory, and under random input.
 
+mod access;
 mod campaign;
 mod clients;
 mod feed_fold;
 mod fuzz;
 mod hosts;
 mod net;
+mod services;
 mod world;
 
 /// A number from the environment.

@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -12,7 +13,13 @@ use std::{
 use hyper_util::rt::TokioIo;
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use shared::{call::CallLayer, clock::Clock, serve::Stop};
+use shared::{
+    access::{Access, AccessLayer},
+    call::CallLayer,
+    clock::Clock,
+    config::AccessConfig,
+    serve::Stop,
+};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::{
     body::Body,
@@ -96,6 +103,8 @@ pub async fn serve(port: u16, routes: Routes, stop: &Stop) -> turmoil::Result {
     });
     let layers = tower::ServiceBuilder::new()
         .layer(CallLayer::new(CALL_TIME_MAX, stop.calls.clone()))
+        .map_response(|response: http::Response<_>| response.map(Body::new))
+        .layer(AccessLayer(Access::load(&AccessConfig::default(), Arc::new(SimClock))?))
         .map_response(|response: http::Response<_>| response.map(Body::new))
         .into_inner();
     let server = Server::builder()

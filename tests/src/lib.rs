@@ -8,5 +8,6 @@ pub mod json;
 pub mod load;
 pub mod national;
 pub mod reform;
+pub mod secrets;
 pub mod stream;
 pub mod workload;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proto::v1::{
     DefineFormsRequest, DefineFormsResponse, DefineIndicatorsRequest, DefineIndicatorsResponse, DefineTermsRequest,
     DefineTermsResponse, FindUnitsRequest, FindUnitsResponse, GetIndicatorRequest, GetIndicatorResponse,
@@ -8,6 +10,7 @@ use proto::v1::{
     registry_service_server::RegistryService,
 };
 use shared::{
+    access::{caller, told},
     convert::registry as door,
     model::{
         command::{HierarchyDirection, SuccessionDirection, UnitFilter},
@@ -23,8 +26,11 @@ use shared::{
 };
 use tonic::{Request, Response, Status};
 
-use super::receipt_revision;
-use crate::submit::{Receipt, Submitter, Work};
+use super::{receipt_revision, seen::Seen};
+use crate::{
+    log::Log,
+    submit::{Receipt, Submitter, Work},
+};
 
 /// RegistryService.
 pub struct RegistryHandlers {
@@ -32,6 +38,8 @@ pub struct RegistryHandlers {
     pub submitter: Submitter,
     /// Ties page tokens to this store.
     pub store: StoreId,
+    /// Where reports are.
+    pub log: Arc<dyn Log>,
 }
 
 #[tonic::async_trait]
@@ -40,7 +48,7 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<RegisterUnitsRequest>,
     ) -> Result<Response<RegisterUnitsResponse>, Status> {
-        let receipt = self.write(door::register_units(request.get_ref()).map(Work::Units)).await?;
+        let receipt = self.write(&request, door::register_units(request.get_ref()).map(Work::Units)).await?;
         let revision = receipt_revision(&receipt).unwrap_or_default();
         let findings = match &receipt {
             Receipt::Written { findings, .. } | Receipt::Valid { findings, .. } => door::findings(findings),
@@ -53,7 +61,7 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<RecordUnitEventsRequest>,
     ) -> Result<Response<RecordUnitEventsResponse>, Status> {
-        let receipt = self.write(door::record_unit_events(request.get_ref()).map(Work::Events)).await?;
+        let receipt = self.write(&request, door::record_unit_events(request.get_ref()).map(Work::Events)).await?;
         let revision = receipt_revision(&receipt).unwrap_or_default();
         let findings = match &receipt {
             Receipt::Written { findings, .. } | Receipt::Valid { findings, .. } => door::findings(findings),
@@ -66,7 +74,7 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<DefineFormsRequest>,
     ) -> Result<Response<DefineFormsResponse>, Status> {
-        let receipt = self.write(door::define_forms(request.get_ref()).map(Work::Forms)).await?;
+        let receipt = self.write(&request, door::define_forms(request.get_ref()).map(Work::Forms)).await?;
         let revision = receipt_revision(&receipt).unwrap_or_default();
         Ok(Response::new(DefineFormsResponse { revision }))
     }
@@ -75,7 +83,7 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<DefineIndicatorsRequest>,
     ) -> Result<Response<DefineIndicatorsResponse>, Status> {
-        let receipt = self.write(door::define_indicators(request.get_ref()).map(Work::Indicators)).await?;
+        let receipt = self.write(&request, door::define_indicators(request.get_ref()).map(Work::Indicators)).await?;
         let revision = receipt_revision(&receipt).unwrap_or_default();
         Ok(Response::new(DefineIndicatorsResponse { revision }))
     }
@@ -84,22 +92,23 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<DefineTermsRequest>,
     ) -> Result<Response<DefineTermsResponse>, Status> {
-        let receipt = self.write(door::define_terms(request.get_ref()).map(Work::Terms)).await?;
+        let receipt = self.write(&request, door::define_terms(request.get_ref()).map(Work::Terms)).await?;
         let revision = receipt_revision(&receipt).unwrap_or_default();
         Ok(Response::new(DefineTermsResponse { revision }))
     }
 
     async fn get_unit(&self, request: Request<GetUnitRequest>) -> Result<Response<GetUnitResponse>, Status> {
         let query = door::get_unit(request.get_ref()).map_err(|fault| status(&fault))?;
-        let snapshot = self.submitter.snapshot();
-        let record = unit_named(&snapshot.registry, &query.id).map_err(|fault| status(&fault))?;
-        let unit = snapshot.registry.unit_as_of(&query).map_err(|fault| status(&fault))?;
+        let seen = self.seen(&request);
+        let registry = seen.registry_at(seen.snapshot.revision);
+        let record = unit_named(&registry, &query.id).map_err(|fault| status(&seen.told(fault)))?;
+        let unit = registry.unit_as_of(&query).map_err(|fault| status(&seen.told(fault)))?;
         let states = record.states().iter().map(door::unit_state).collect();
         Ok(Response::new(GetUnitResponse { unit: Some(door::unit(unit)), states }))
     }
 
     async fn list_units(&self, request: Request<ListUnitsRequest>) -> Result<Response<ListUnitsResponse>, Status> {
-        let answer = self.units(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.units(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -124,25 +133,26 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<ListIndicatorsRequest>,
     ) -> Result<Response<ListIndicatorsResponse>, Status> {
-        let answer = self.indicators(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.indicators(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
     async fn find_units(&self, request: Request<FindUnitsRequest>) -> Result<Response<FindUnitsResponse>, Status> {
         let FindUnitsRequest { name, on } = request.get_ref();
         let query = door::find_units(name, on).map_err(|fault| status(&fault))?;
-        let snapshot = self.submitter.snapshot();
-        let units = snapshot.registry.find_units(&query.name, query.on);
+        let seen = self.seen(&request);
+        let registry = seen.registry_at(seen.snapshot.revision);
+        let units = registry.find_units(&query.name, query.on);
         Ok(Response::new(FindUnitsResponse { units: units.into_iter().map(door::unit).collect() }))
     }
 
     async fn list_terms(&self, request: Request<ListTermsRequest>) -> Result<Response<ListTermsResponse>, Status> {
-        let answer = self.terms(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.terms(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
     async fn list_forms(&self, request: Request<ListFormsRequest>) -> Result<Response<ListFormsResponse>, Status> {
-        let answer = self.forms(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.forms(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -150,7 +160,7 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<ListUnitEventsRequest>,
     ) -> Result<Response<ListUnitEventsResponse>, Status> {
-        let answer = self.events(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.events(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -158,7 +168,7 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<ListSuccessionRequest>,
     ) -> Result<Response<ListSuccessionResponse>, Status> {
-        let answer = self.succession(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.succession(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 
@@ -166,24 +176,26 @@ impl RegistryService for RegistryHandlers {
         &self,
         request: Request<ListHierarchyRequest>,
     ) -> Result<Response<ListHierarchyResponse>, Status> {
-        let answer = self.hierarchy(request.get_ref()).map_err(|fault| status(&fault))?;
+        let answer = self.hierarchy(&request).map_err(|fault| status(&told(&caller(&request), fault)))?;
         Ok(Response::new(answer))
     }
 }
 
 impl RegistryHandlers {
-    async fn write(&self, work: Result<Work, Fault>) -> Result<Receipt, Status> {
-        let submit = async { self.submitter.submit(work?).await };
+    async fn write<T>(&self, request: &Request<T>, work: Result<Work, Fault>) -> Result<Receipt, Status> {
+        let by = caller(request);
+        let submit = async { self.submitter.submit(work?, &by).await };
         submit.await.map_err(|fault| status(&fault))
     }
 
-    fn terms(&self, request: &ListTermsRequest) -> Result<ListTermsResponse, Fault> {
-        let (unit, page) = door::list_terms(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn terms(&self, request: &Request<ListTermsRequest>) -> Result<ListTermsResponse, Fault> {
+        let (unit, page) = door::list_terms(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         if let Some(unit) = &unit {
             unit_named(&registry, unit)?;
         }
-        let rows = registry.terms_after(&cursor.after);
+        // Terms of units above hold for those below, and are listed with their own.
+        let rows = registry.terms_after(&cursor.after).filter(|row| registry.record_of(&row.value.key.unit).is_some());
         let rows = rows.filter(|row| unit.as_ref().is_none_or(|unit| row.value.key.unit == *unit));
         let write = |row: &Registered<Term>| door::term(&row.value);
         let (terms, next_page_token) =
@@ -191,9 +203,9 @@ impl RegistryHandlers {
         Ok(ListTermsResponse { terms, next_page_token })
     }
 
-    fn units(&self, request: &ListUnitsRequest) -> Result<ListUnitsResponse, Fault> {
-        let (filter, page) = door::list_units(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn units(&self, request: &Request<ListUnitsRequest>) -> Result<ListUnitsResponse, Fault> {
+        let (filter, page) = door::list_units(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         if let Some(under) = &filter.under {
             unit_named(&registry, under)?;
         }
@@ -203,27 +215,27 @@ impl RegistryHandlers {
         Ok(ListUnitsResponse { units, next_page_token })
     }
 
-    fn indicators(&self, request: &ListIndicatorsRequest) -> Result<ListIndicatorsResponse, Fault> {
-        let page = door::list_indicators(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn indicators(&self, request: &Request<ListIndicatorsRequest>) -> Result<ListIndicatorsResponse, Fault> {
+        let page = door::list_indicators(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         let rows = registry.indicators_after(&cursor.after);
         let (indicators, next_page_token) =
             take_page(&page, self.store, &cursor, rows, |row| row.id.to_string(), door::indicator);
         Ok(ListIndicatorsResponse { indicators, next_page_token })
     }
 
-    fn forms(&self, request: &ListFormsRequest) -> Result<ListFormsResponse, Fault> {
-        let page = door::list_forms(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn forms(&self, request: &Request<ListFormsRequest>) -> Result<ListFormsResponse, Fault> {
+        let page = door::list_forms(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         let rows = registry.forms_after(&cursor.after);
         let (forms, next_page_token) =
             take_page(&page, self.store, &cursor, rows, |row| row.id.to_string(), door::form);
         Ok(ListFormsResponse { forms, next_page_token })
     }
 
-    fn events(&self, request: &ListUnitEventsRequest) -> Result<ListUnitEventsResponse, Fault> {
-        let (filter, page) = door::list_unit_events(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn events(&self, request: &Request<ListUnitEventsRequest>) -> Result<ListUnitEventsResponse, Fault> {
+        let (filter, page) = door::list_unit_events(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         if let Some(unit) = &filter.unit {
             unit_named(&registry, unit)?;
         }
@@ -236,9 +248,9 @@ impl RegistryHandlers {
         Ok(ListUnitEventsResponse { events, next_page_token })
     }
 
-    fn succession(&self, request: &ListSuccessionRequest) -> Result<ListSuccessionResponse, Fault> {
-        let (query, page) = door::list_succession(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn succession(&self, request: &Request<ListSuccessionRequest>) -> Result<ListSuccessionResponse, Fault> {
+        let (query, page) = door::list_succession(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         unit_named(&registry, &query.unit)?;
         let paths = match query.direction {
             SuccessionDirection::Successors => registry.successors(&query.unit, &query.span)?,
@@ -259,9 +271,9 @@ impl RegistryHandlers {
         Ok(ListSuccessionResponse { paths, next_page_token })
     }
 
-    fn hierarchy(&self, request: &ListHierarchyRequest) -> Result<ListHierarchyResponse, Fault> {
-        let (query, page) = door::list_hierarchy(request)?;
-        let (registry, cursor) = self.snapshot_of(&page)?;
+    fn hierarchy(&self, request: &Request<ListHierarchyRequest>) -> Result<ListHierarchyResponse, Fault> {
+        let (query, page) = door::list_hierarchy(request.get_ref())?;
+        let (registry, cursor) = self.snapshot_of(request, &page)?;
         unit_named(&registry, &query.unit)?;
         let relatives = match query.direction {
             HierarchyDirection::Ancestors => registry.ancestors(&query.unit, &query.span),
@@ -275,10 +287,14 @@ impl RegistryHandlers {
     }
 
     /// The registry over which a walk goes: the newest one for its first page, the same for all others.
-    fn snapshot_of(&self, page: &PageRequest) -> Result<(Registry, Cursor), Fault> {
-        let snapshot = self.submitter.snapshot();
-        let cursor = page.cursor(self.store, snapshot.revision)?;
-        Ok((snapshot.registries.at(cursor.snapshot), cursor))
+    fn snapshot_of<T>(&self, request: &Request<T>, page: &PageRequest) -> Result<(Registry, Cursor), Fault> {
+        let seen = self.seen(request);
+        let cursor = page.cursor(self.store, seen.snapshot.revision)?;
+        Ok((seen.registry_at(cursor.snapshot), cursor))
+    }
+
+    fn seen<T>(&self, request: &Request<T>) -> Seen {
+        Seen { caller: caller(request), snapshot: self.submitter.snapshot(), log: self.log.clone() }
     }
 }
 

@@ -19,10 +19,14 @@ use std::{
 use prost::Message;
 use proto::v1::{SubmitReportRequest, SubmitReportsResponse, submit_reports_response::Outcome as Wired};
 use shared::{
+    access::audit,
     admit::off_thread,
     call::fault_of_refusal,
     convert::ingest as door,
-    model::fault::{Fault, Reason},
+    model::{
+        access::Caller,
+        fault::{Fault, Reason},
+    },
     serve::Stop,
     status::{status, status_message},
 };
@@ -35,7 +39,10 @@ use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Status, Streaming};
 
-use super::ingest::entry_at;
+use super::{
+    ingest::{command_of, entry_at},
+    seen::Seen,
+};
 use crate::{
     config::StreamRules,
     log::Log,
@@ -60,6 +67,8 @@ const SLOW_AFTER: Duration = Duration::from_secs(30);
 pub(super) struct Streams {
     pub(super) submitter: Submitter,
     pub(super) log: Arc<dyn Log>,
+    /// Who sends.
+    pub(super) by: Arc<Caller>,
     pub(super) stop: Stop,
     pub(super) rules: StreamRules,
 }
@@ -163,8 +172,14 @@ impl Streams {
                     permit = window.clone().acquire_many_owned(cost) => permit,
                 };
                 let Ok(window) = permit else { return None };
-                let (submitter, count) = (self.submitter.clone(), reports.len());
-                let prepare = async move { reports.into_iter().map(|report| prepare(&submitter, &report)).collect() };
+                let (streams, count) = (self.clone(), reports.len());
+                let prepare = async move {
+                    let mut pieces = Vec::with_capacity(reports.len());
+                    for report in reports {
+                        pieces.push(streams.prepare(&report).await);
+                    }
+                    pieces
+                };
                 let chunk = Taken { prepared: tokio::spawn(prepare), count, window };
                 if taken.send(chunk).await.is_err() {
                     return None;
@@ -177,6 +192,15 @@ impl Streams {
                 Some(ChunkEnd::Quota) => return Some(quota(reports_max)),
             }
         }
+    }
+
+    fn seen(&self) -> Seen {
+        Seen { caller: self.by.clone(), snapshot: self.submitter.snapshot(), log: self.log.clone() }
+    }
+
+    async fn prepare(&self, report: &SubmitReportRequest) -> Piece {
+        let command = command_of(&self.submitter, &self.seen(), report).await?;
+        self.submitter.prepare(Work::Report(Box::new(command)), &self.by)
     }
 
     /// Acknowledges what the writer has decided, until nothing more comes or nobody listens.
@@ -204,10 +228,11 @@ impl Streams {
     }
 
     async fn wire(&self, outcome: Outcome) -> Wired {
+        let seen = self.seen();
         let receipt = match outcome {
-            Ok(Receipt::Written { last, .. }) => Ok(door::stream_receipt(&last).unwrap_or_default()),
+            Ok(Receipt::Written { last, .. }) => Ok(door::stream_receipt(&seen.shown(*last)).unwrap_or_default()),
             Ok(Receipt::Valid { last, .. }) => {
-                let mut receipt = last.and_then(|last| door::stream_receipt(&last)).unwrap_or_default();
+                let mut receipt = last.and_then(|last| door::stream_receipt(&seen.shown(*last))).unwrap_or_default();
                 receipt.revision = None;
                 // What a new report would be called is not known before it is written.
                 if receipt.version == 1 {
@@ -216,11 +241,15 @@ impl Streams {
                 Ok(receipt)
             }
             Ok(Receipt::There(revision)) => {
-                let log = self.log.clone();
-                let entry = off_thread(move || entry_at(&*log, revision)).await;
+                let entry = off_thread(move || Ok(seen.shown(entry_at(&*seen.log, revision)?))).await;
                 entry.map(|entry| door::stream_receipt(&entry).unwrap_or_default())
             }
-            Err(fault) => Err(fault),
+            Err(fault) => {
+                if fault.reason == Reason::PermissionDenied {
+                    audit(&self.by, "/tonghop.v1.IngestService/SubmitReports", "refused", fault.reason.name());
+                }
+                Err(fault)
+            }
         };
         match receipt {
             Ok(receipt) => Wired::Receipt(receipt),
@@ -273,11 +302,6 @@ impl Chunk {
         }
         chunk
     }
-}
-
-fn prepare(submitter: &Submitter, report: &SubmitReportRequest) -> Piece {
-    let command = door::submit(report).map_err(|unreadable| submitter.refuse(*unreadable))?;
-    submitter.prepare(Work::Report(Box::new(command)))
 }
 
 /// Hands chunks to the writer in the order in which they were taken.

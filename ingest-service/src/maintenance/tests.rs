@@ -19,6 +19,7 @@ fn fill(directory: &Path, count: u64) {
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            principal: Default::default(),
             findings: Vec::new(),
             change: Change::ReportWithdrawn { name: ReportName(number + 1), reason: "because ".repeat(50) },
         };

@@ -7,6 +7,7 @@ use shared::{
     codec::EncodedReport,
     fault_point::is_planted,
     model::{
+        access::Caller,
         command::{SubmitRequest, WithdrawRequest},
         fault::{Fault, Reason},
         finding::Finding,
@@ -20,6 +21,7 @@ use super::{
     Work, findings,
     ready::{Facts, Ready},
     register::{check_events, check_forms, check_indicators, check_terms, check_units},
+    rights,
     state::{ReportRecord, State},
 };
 
@@ -64,6 +66,7 @@ impl Decided {
 ///
 /// | work | decision |
 /// |---|---|
+/// | a unit that the caller has no rights over | `PermissionDenied` |
 /// | request id known, other content | `KeyReusedDifferentContent` |
 /// | request id known, same content, not a dry run | `There`, at the revision of then |
 /// | a fault of form or of reference | the fault with every violation |
@@ -76,7 +79,9 @@ impl Decided {
 ///
 /// # Errors
 /// As in the table.
-pub(super) fn decide(state: &State, work: &mut Work, ready: Option<Ready>) -> Result<Decision, Fault> {
+pub(super) fn decide(state: &State, work: &mut Work, by: &Caller, ready: Option<Ready>) -> Result<Decision, Fault> {
+    // Again: what was allowed when it came may no longer be.
+    rights::check(state.registry(), work, by)?;
     let (request, validate_only) = match &*work {
         Work::Units(command) => (command.request, command.validate_only),
         Work::Events(command) => (command.request, command.validate_only),
@@ -117,8 +122,8 @@ pub(super) fn decide(state: &State, work: &mut Work, ready: Option<Ready>) -> Re
         }
         Work::Report(command) => {
             let ready = match ready {
-                Some(ready) => ready.renewed(registry, command)?,
-                None => Ready::of(registry, command)?,
+                Some(ready) => ready.renewed(registry, command, by)?,
+                None => Ready::of(registry, command, by)?,
             };
             vec![next_version(state, &command.content, ready)?]
         }

@@ -7,6 +7,7 @@ use shared::{
     change::{Change, Entry},
     codec::EncodedReport,
     model::{
+        access::Caller,
         command::{Command, SubmitRequest},
         fault::Fault,
         finding::Finding,
@@ -64,7 +65,7 @@ impl Ready {
     ///
     /// # Errors
     /// Every violation, each with its path.
-    pub(super) fn of(registry: &Registry, command: &mut Command<SubmitRequest>) -> Result<Self, Fault> {
+    pub(super) fn of(registry: &Registry, command: &mut Command<SubmitRequest>, by: &Caller) -> Result<Self, Fault> {
         let draft = &mut command.content.draft;
         let (period, defined) = check_report(registry, draft)?;
         let findings = findings::of_draft(registry, draft, &period, &defined);
@@ -93,6 +94,7 @@ impl Ready {
             record_time: Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: command.request,
+            principal: by.name.clone(),
             findings: findings::bounded(findings.clone()),
             change: Change::ReportSubmitted(report),
         };
@@ -105,12 +107,17 @@ impl Ready {
     ///
     /// # Errors
     /// Every violation, each with its path.
-    pub(super) fn renewed(self, registry: &Registry, command: &mut Command<SubmitRequest>) -> Result<Self, Fault> {
+    pub(super) fn renewed(
+        self,
+        registry: &Registry,
+        command: &mut Command<SubmitRequest>,
+        by: &Caller,
+    ) -> Result<Self, Fault> {
         if self.holds_for(registry) {
             return Ok(self);
         }
         command.content.draft.observations = self.report.observations;
-        Self::of(registry, command)
+        Self::of(registry, command, by)
     }
 
     /// Whether it still says what a look against this registry would say.

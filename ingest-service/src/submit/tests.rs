@@ -1,9 +1,18 @@
-use shared::{clock::SystemClock, convert::ingest, model::fault::Reason};
+use shared::{
+    clock::SystemClock,
+    convert::ingest,
+    model::{access::Caller, fault::Reason},
+};
 
 use super::*;
 use crate::log::memory::MemoryLog;
 
 mod facts;
+
+/// Whoever calls a service that asks nobody who he is.
+fn unasked() -> Arc<Caller> {
+    Arc::new(Caller::unasked())
+}
 
 struct Fixture {
     log: Arc<MemoryLog>,
@@ -40,8 +49,8 @@ async fn fixture_with(facts: Option<&Path>) -> Fixture {
     let indicators = proto::v1::DefineIndicatorsRequest { indicators: vec![flag], ..Default::default() };
     let units = shared::convert::registry::register_units(&units).unwrap();
     let indicators = shared::convert::registry::define_indicators(&indicators).unwrap();
-    submitter.submit(Work::Units(units)).await.unwrap();
-    submitter.submit(Work::Indicators(indicators)).await.unwrap();
+    submitter.submit(Work::Units(units), &unasked()).await.unwrap();
+    submitter.submit(Work::Indicators(indicators), &unasked()).await.unwrap();
     Fixture { log, submitter, writer }
 }
 
@@ -66,7 +75,7 @@ fn request(title: &str, flag: bool) -> proto::v1::SubmitReportRequest {
 impl Fixture {
     async fn submit(&self, request: &proto::v1::SubmitReportRequest) -> Result<Receipt, Fault> {
         let command = ingest::submit(request).unwrap();
-        self.submitter.submit(Work::Report(Box::new(command))).await
+        self.submitter.submit(Work::Report(Box::new(command)), &unasked()).await
     }
 
     async fn version(&self, request: &proto::v1::SubmitReportRequest) -> (String, i32) {
@@ -141,7 +150,9 @@ async fn of_many_who_expect_the_same_revision_one_wins() {
     for index in 0..64 {
         let submitter = fixture.submitter.clone();
         let request = proto::v1::SubmitReportRequest { expected_revision: Some(0), ..request("a", index % 2 == 0) };
-        tries.spawn(async move { submitter.submit(Work::Report(Box::new(ingest::submit(&request).unwrap()))).await });
+        tries.spawn(async move {
+            submitter.submit(Work::Report(Box::new(ingest::submit(&request).unwrap())), &unasked()).await
+        });
     }
     let outcomes = tries.join_all().await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
@@ -185,7 +196,10 @@ async fn a_request_that_changed_nothing_keeps_its_receipt_too() {
         ..Default::default()
     };
     let register = async |request: &proto::v1::RegisterUnitsRequest| {
-        fixture.submitter.submit(Work::Units(shared::convert::registry::register_units(request).unwrap())).await
+        fixture
+            .submitter
+            .submit(Work::Units(shared::convert::registry::register_units(request).unwrap()), &unasked())
+            .await
     };
     let Receipt::Written { last: first, .. } = register(&units).await.unwrap() else {
         panic!("the request is not kept")
@@ -236,7 +250,7 @@ async fn huge_counts_are_no_reason_to_stop() {
     };
     let define = proto::v1::DefineIndicatorsRequest { indicators: vec![rated], ..Default::default() };
     let define = shared::convert::registry::define_indicators(&define).unwrap();
-    fixture.submitter.submit(Work::Indicators(define)).await.unwrap();
+    fixture.submitter.submit(Work::Indicators(define), &unasked()).await.unwrap();
     let count = |count| proto::v1::Observation {
         indicator: "rated".to_owned(),
         value: Some(proto::v1::observation::Value::Count(count)),
@@ -266,7 +280,7 @@ async fn no_number_of_findings_makes_a_report_too_large() {
     };
     let define = proto::v1::DefineIndicatorsRequest { indicators: (0..500).map(kinds).collect(), ..Default::default() };
     let define = shared::convert::registry::define_indicators(&define).unwrap();
-    fixture.submitter.submit(Work::Indicators(define)).await.unwrap();
+    fixture.submitter.submit(Work::Indicators(define), &unasked()).await.unwrap();
     let flags = |title: &str, flag| {
         let mut request = request(title, flag);
         let observation = |index: usize| proto::v1::Observation {
@@ -312,7 +326,7 @@ async fn while_the_disk_waits(work: impl FnOnce(&Fixture)) -> (Fixture, Vec<Outc
     let submitter = fixture.submitter.clone();
     let call = move || {
         let (submitter, request) = (submitter.clone(), request.clone());
-        async move { submitter.submit(Work::Report(Box::new(ingest::submit(&request).unwrap()))).await }
+        async move { submitter.submit(Work::Report(Box::new(ingest::submit(&request).unwrap())), &unasked()).await }
     };
     let mut calls = vec![tokio::spawn(call())];
     // The second call is decided against what the first one has not yet made durable.
@@ -358,7 +372,7 @@ async fn pieces_of_a_stream_are_decided_in_order_and_a_refused_one_keeps_its_pla
     let fixture = fixture().await;
     let before = fixture.submitter.snapshot().revision;
     let prepare = |request: &proto::v1::SubmitReportRequest| {
-        fixture.submitter.prepare(Work::Report(Box::new(ingest::submit(request).unwrap())))
+        fixture.submitter.prepare(Work::Report(Box::new(ingest::submit(request).unwrap())), &unasked())
     };
     let mut unknown = request("x", true);
     unknown.report.as_mut().unwrap().unit = "nowhere".to_owned();
@@ -380,8 +394,10 @@ async fn pieces_of_a_stream_are_decided_in_order_and_a_refused_one_keeps_its_pla
 #[tokio::test]
 async fn a_report_checked_against_an_older_registry_is_checked_again() {
     let fixture = fixture().await;
-    let prepared =
-        fixture.submitter.prepare(Work::Report(Box::new(ingest::submit(&request("a", true)).unwrap()))).unwrap();
+    let prepared = fixture
+        .submitter
+        .prepare(Work::Report(Box::new(ingest::submit(&request("a", true)).unwrap())), &unasked())
+        .unwrap();
     // The unit ends before the period of the report begins.
     let ended = proto::v1::Unit {
         id: "q".to_owned(),
@@ -399,9 +415,13 @@ async fn a_report_checked_against_an_older_registry_is_checked_again() {
         ..Default::default()
     };
     let events = proto::v1::RecordUnitEventsRequest { events: vec![dissolved], ..Default::default() };
-    fixture.submitter.submit(Work::Units(shared::convert::registry::register_units(&units).unwrap())).await.unwrap();
+    fixture
+        .submitter
+        .submit(Work::Units(shared::convert::registry::register_units(&units).unwrap()), &unasked())
+        .await
+        .unwrap();
     let events = shared::convert::registry::record_unit_events(&events).unwrap();
-    fixture.submitter.submit(Work::Events(events)).await.unwrap();
+    fixture.submitter.submit(Work::Events(events), &unasked()).await.unwrap();
     let outcome = fixture.submitter.submit_in_order(vec![Ok(prepared)]).await.outcomes().await.remove(0);
     assert_eq!(outcome.unwrap_err().reason, Reason::UnitNotAlive);
 }

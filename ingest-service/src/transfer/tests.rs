@@ -18,6 +18,7 @@ fn filled(directory: &Path, count: usize) -> Link {
             record_time: Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            principal: Default::default(),
             findings: Vec::new(),
             change: Change::RegisterCompleteFrom(day.unwrap()),
         };

@@ -12,7 +12,7 @@ use shared::{
 use tonic::Request;
 
 use super::{
-    QueryHandlers, deadline,
+    QueryHandlers,
     face::{Aggregate, Face, Share, indicators, plan_meta},
     knowledge::Knowledge,
     pieces::{Pieces, pieces},
@@ -36,7 +36,7 @@ impl QueryHandlers {
             Question::Share(share) => Share::read(share).map_err(|fault| below("share", fault))?.2,
             Question::Figure(figure) => Aggregate::read(figure).map_err(|fault| below("figure", fault))?.2,
         };
-        let published = self.view.read(at_least, deadline(&request)).await?;
+        let published = self.published(&request, at_least).await?;
         let now = self.clock.now();
         let answer = off_thread(move || {
             let knowledge = Knowledge::newest(&published, now);

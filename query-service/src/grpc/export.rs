@@ -13,7 +13,7 @@ use shared::{
 use tonic::Request;
 
 use super::{
-    QueryHandlers, deadline,
+    QueryHandlers,
     explain::below,
     face::{Aggregate, Face, Share, Whole, cited},
     file::{self, Format, Head, Kind, Question, ROWS_PER_PUSH, Rows, Writer},
@@ -85,7 +85,7 @@ impl QueryHandlers {
         describe: impl FnOnce(&Knowledge<'_>, &F::Query, &F::Request) -> Result<(String, Question), Fault> + Send + 'static,
     ) -> Result<(Whole<F::Row>, (String, Question)), Fault> {
         let (query, _, at_least) = F::read(&question)?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let now = self.clock.now();
         off_thread(move || {
             let knowledge = Knowledge::newest(&published, now);
@@ -129,7 +129,7 @@ impl QueryHandlers {
     ) -> Result<Pieces<v1::ExportResponse>, Fault> {
         let in_field = |fault| below("observations", fault);
         let (query, _, at_least) = door::observations(&asked).map_err(in_field)?;
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         let now = self.clock.now();
         // What cannot be asked is refused before the stream begins.
         let (first, published) = observations(published, query.clone(), String::new(), now).await.map_err(in_field)?;

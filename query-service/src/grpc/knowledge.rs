@@ -59,6 +59,7 @@ impl<'a> Knowledge<'a> {
             store: self.store,
             boundaries_on,
             definitions: Vec::new(),
+            visible: self.index.visible().map(<[_]>::to_vec),
             citation: String::new(),
         }
     }

@@ -3,7 +3,7 @@
 //! The index keeps every state of knowledge, so that the rows at the end of each change can be computed at any time: a
 //! reader that comes back with a token gets exactly what it has missed.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use prost::Message;
@@ -13,10 +13,12 @@ use proto::v1::{
     watch_response::{self, Piece, cause::Kind},
 };
 use shared::{
+    access::caller,
     admit::off_thread,
     convert::query::write_meta,
     limits::{ANSWER_ROWS_MAX, RESUME_REVISIONS_MAX},
     model::{
+        access::Caller,
         fault::{Fault, Reason, Violations},
         ids::IndicatorId,
         log::{Revision, StoreId},
@@ -157,7 +159,7 @@ impl QueryHandlers {
             // Whose token it is, is known before its revision is waited for.
             token.check_store(&self.view.read(None, deadline(request)).await?)?;
         }
-        let published = self.view.read(at_least, deadline(request)).await?;
+        let published = self.published(request, at_least).await?;
         if let Some(token) = &token {
             token.check(&published)?;
         }
@@ -175,13 +177,26 @@ impl QueryHandlers {
         let rows: Vec<F::Row> = whole.rows.iter().map(|(_, row)| row.clone()).collect();
         let snapshot = F::snapshot(rows, write_meta(&whole.meta));
         watch.rows = whole.rows.into_iter().collect();
-        let view = self.view.clone();
+        let newer = Newer { handlers: self.clone(), by: caller(request) };
         Ok(pieces(self.stop.clone(), self.slow_after, move |outlet| async move {
             if token.is_none() {
                 watch.put(&outlet, Piece::Snapshot(snapshot)).await?;
             }
-            watch.follow(&view, published, &outlet).await
+            watch.follow(&newer, published, &outlet).await
         }))
+    }
+}
+
+/// What becomes known while somebody watches, as far as he sees it.
+struct Newer {
+    handlers: QueryHandlers,
+    by: Arc<Caller>,
+}
+
+impl Newer {
+    async fn after(&self, revision: Revision) -> Result<Published, Fault> {
+        let published = self.handlers.view.after(revision).await?;
+        self.handlers.seen_by(published, &self.by.scope).await
     }
 }
 
@@ -190,7 +205,7 @@ struct Watch<F: Face> {
     question: F::Request,
     digest: [u8; CHECK_LEN],
     store: StoreId,
-    now: std::sync::Arc<dyn shared::clock::Clock>,
+    now: Arc<dyn shared::clock::Clock>,
     /// Up to which the rows are known.
     revision: Revision,
     /// Up to which the reader has taken them; none: it has taken nothing.
@@ -201,7 +216,7 @@ struct Watch<F: Face> {
 impl<F: Watched> Watch<F> {
     async fn follow(
         mut self,
-        view: &crate::view::View,
+        newer: &Newer,
         mut published: Published,
         outlet: &Outlet<v1::WatchResponse>,
     ) -> Result<(), Fault> {
@@ -222,7 +237,7 @@ impl<F: Watched> Watch<F> {
                     let stopping = Fault::new(Reason::ShuttingDown, message).with("resume_token", self.token(self.revision));
                     return if outlet.is_stopping() { Err(stopping) } else { Ok(()) };
                 }
-                newer = view.after(self.revision) => published = newer?,
+                newer = newer.after(self.revision) => published = newer?,
                 () = tokio::time::sleep(PROGRESS_INTERVAL) => {}
             }
         }
@@ -448,6 +463,7 @@ mod tests {
             record_time: jiff::Timestamp::UNIX_EPOCH,
             ends_change: true,
             request: None,
+            principal: Default::default(),
             findings: Vec::new(),
             change: shared::change::Change::Unchanged,
         }));

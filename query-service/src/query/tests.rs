@@ -232,8 +232,15 @@ impl World {
 
     fn add(&mut self, change: Change, findings: Vec<Finding>) {
         let revision = self.link.revision.next();
-        let entry =
-            Entry { revision, record_time: Timestamp::UNIX_EPOCH, ends_change: true, request: None, findings, change };
+        let entry = Entry {
+            revision,
+            record_time: Timestamp::UNIX_EPOCH,
+            ends_change: true,
+            request: None,
+            principal: Default::default(),
+            findings,
+            change,
+        };
         // Nobody reads the bytes here.
         self.link = next_link(&self.link, &[]);
         let entry = Arc::new(entry);

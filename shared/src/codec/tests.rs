@@ -248,7 +248,7 @@ prop_compose! {
 prop_compose! {
     fn entry()(
         revision in 1..u64::MAX / 2, second in 0i64..4_000_000_000, nanosecond in 0i32..1_000_000_000,
-        ends_change in any::<bool>(), findings in collection::vec(finding(), 0..3), request in option::of((any::<u128>(), any::<[u8; 16]>())),
+        ends_change in any::<bool>(), findings in collection::vec(finding(), 0..3), request in option::of((any::<u128>(), any::<[u8; 16]>())), principal in "[a-z]{0,8}",
         change in prop_oneof![
             unit().prop_map(Change::UnitRegistered),
             day().prop_map(Change::RegisterCompleteFrom),
@@ -267,6 +267,7 @@ prop_compose! {
             record_time: Timestamp::new(second, nanosecond).unwrap(),
             ends_change,
             request: request.map(|(id, digest)| RequestKey { id: Uuid::from_u128(id), digest }),
+            principal: principal.into(),
             findings,
             change,
         }
@@ -347,7 +348,7 @@ proptest! {
         let findings = if unnamed == 0 { vec![] } else { vec![Finding { others, unnamed_others: unnamed, ..finding }] };
         let change = Change::ReportSubmitted(Box::new(report.clone()));
         let record_time = Timestamp::UNIX_EPOCH;
-        let entry = Entry { revision: revision.into(), record_time, ends_change: true, request: None, findings, change };
+        let entry = Entry { revision: revision.into(), record_time, ends_change: true, request: None, principal: Default::default(), findings, change };
         let is_readable = check_readable(&entry, &convert::entry::encode(&entry)).is_ok();
         prop_assert!(is_readable || !convert::entry::is_surely_readable(&entry, &report));
     }
@@ -360,7 +361,7 @@ proptest! {
         prop_assume!(report.observations.iter().all(|observation| is_ordinary(&observation.value)));
         let change = Change::ReportSubmitted(Box::new(report.clone()));
         let record_time = Timestamp::UNIX_EPOCH;
-        let entry = Entry { revision: 1.into(), record_time, ends_change: true, request: None, findings, change };
+        let entry = Entry { revision: 1.into(), record_time, ends_change: true, request: None, principal: Default::default(), findings, change };
         prop_assert!(convert::entry::is_surely_readable(&entry, &report));
     }
 

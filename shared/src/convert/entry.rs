@@ -44,6 +44,7 @@ fn head(entry: &Entry) -> v1::Entry {
         request_id: request.map(|request| request.id.to_string()).unwrap_or_default(),
         request_digest: request.map(|request| request.digest.to_vec()).unwrap_or_default(),
         findings: entry.findings.iter().map(finding::write).collect(),
+        principal: entry.principal.to_string(),
         change: None,
     }
 }
@@ -131,5 +132,6 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, Fault> {
     };
     let findings = wired.findings.iter().filter_map(|finding| finding::read(&mut door, finding)).collect();
     let change = door.finish(change)?;
-    Ok(Entry { revision, record_time, ends_change: wired.ends_change, request, findings, change })
+    let principal = wired.principal.as_str().into();
+    Ok(Entry { revision, record_time, ends_change: wired.ends_change, request, principal, findings, change })
 }

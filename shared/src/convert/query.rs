@@ -319,6 +319,10 @@ pub fn write_meta(meta: &Meta) -> v1::Meta {
         boundaries_on: optional_text(meta.boundaries_on),
         semantics_version: i32::try_from(SEMANTICS_VERSION).unwrap_or(i32::MAX),
         definitions: meta.definitions.iter().map(write_definition).collect(),
+        visible: meta
+            .visible
+            .as_ref()
+            .map(|units| v1::meta::Visible { units: units.iter().map(ToString::to_string).collect() }),
         citation: meta.citation.clone(),
     }
 }

@@ -73,6 +73,9 @@ pub enum Reason {
     HistoryDiverged,
     ResumeTokenExpired,
     FutureRevision,
+    // Who calls is not known, or may not.
+    Unauthenticated,
+    PermissionDenied,
     // The service cannot answer now, or at all.
     CatchingUp,
     NotYetVisible,

@@ -203,6 +203,8 @@ pub struct Meta {
     pub boundaries_on: Option<Date>,
     /// Indicators that were used, each with its version.
     pub definitions: Vec<(IndicatorId, u32)>,
+    /// The units at the top of what the caller sees; none: nothing was hidden.
+    pub visible: Option<Vec<UnitId>>,
     /// Names the question and its answer; may be empty.
     pub citation: String,
 }

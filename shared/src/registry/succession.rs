@@ -212,10 +212,11 @@ impl Registry {
     }
 
     fn climb<'a>(&'a self, unit: &UnitId, span: Span, distance: usize, found: &mut Vec<Relative<'a>>) {
-        let states = self.record_of(unit).map(UnitRecord::states).unwrap_or_default();
+        let states = if distance == 1 { self.record_of(unit) } else { self.climbed(unit) };
+        let states = states.map(UnitRecord::states).unwrap_or_default();
         for state in states.iter().filter(|_| distance <= DEPTH_MAX) {
             let (Some(days), Some(parent)) = (state.span.intersection(&span), &state.unit.parent) else { continue };
-            for above in self.record_of(parent).map(UnitRecord::states).unwrap_or_default() {
+            for above in self.climbed(parent).map(UnitRecord::states).unwrap_or_default() {
                 if let Some(span) = above.span.intersection(&days) {
                     found.push(Relative { unit: &above.unit, span, distance });
                 }

@@ -71,6 +71,21 @@ impl UnitRecord {
         Some(Span { first_day: first.span.first_day, last_day: last.span.last_day })
     }
 
+    /// As it is for whom these are the days on which he sees it; none if it has lived on none of them.
+    pub(super) fn within(self: &Arc<Self>, days: &[Span]) -> Option<Arc<Self>> {
+        let parts = |state: &UnitState| {
+            let unit = state.unit.clone();
+            let spans: Vec<Span> = days.iter().filter_map(|days| state.span.intersection(days)).collect();
+            spans.into_iter().map(move |span| UnitState { span, unit: unit.clone() })
+        };
+        let states: Vec<UnitState> = self.states.iter().flat_map(parts).collect();
+        if states == self.states {
+            return Some(self.clone());
+        }
+        let newest = states.last()?.unit.clone();
+        Some(Arc::new(Self { newest, states, ..(**self).clone() }))
+    }
+
     /// Every level that it ever had.
     pub fn levels(&self) -> impl Iterator<Item = Level> {
         self.states.iter().map(|state| state.unit.level)

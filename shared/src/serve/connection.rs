@@ -23,13 +23,17 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 
 use crate::{
+    access::Peer,
     admit::Answers,
     config::LoadConfig,
     limits::{CONNECTION_CALLS_MAX, HEADER_BYTES_MAX},
+    tls::{Tls, certificate_of},
 };
 
 /// Time until the next try where a connection cannot be accepted, most likely because there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A handshake is over by then.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// Time for the other side to hear that its connection ends.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// A reader that has not taken a unary answer after twice that time is cut.
@@ -68,6 +72,8 @@ impl Listener for TcpListener {
 pub(super) struct Connections<S> {
     pub(super) service: S,
     pub(super) load: LoadConfig,
+    /// Connections begin with a handshake; none: they are plain text.
+    pub(super) tls: Option<Tls>,
     /// Connections end when their calls have; no new ones are accepted.
     pub(super) stop: CancellationToken,
     /// Connections end at once.
@@ -111,7 +117,7 @@ where
                 };
                 let connection = self.clone();
                 self.open.spawn(async move {
-                    connection.serve(io).await;
+                    connection.begin(io, from).await;
                     drop((counted, place));
                 });
             }
@@ -119,8 +125,23 @@ where
         self.stop.run_until_cancelled(accept).await;
     }
 
+    /// Shakes hands if that is to be done, then serves the connection until it ends.
+    async fn begin(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, address: SocketAddr) {
+        let Some(tls) = self.tls.clone() else { return self.serve(io, Peer { address, certificate: None }).await };
+        let handshake = tokio::time::timeout(HANDSHAKE_MAX.min(self.load.first_request_max()), tls.accept(io));
+        match self.stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => {
+                let certificate = certificate_of(&stream);
+                self.serve(stream, Peer { address, certificate }).await;
+            }
+            Some(Ok(Err(error))) => tracing::debug!(%address, %error, "a handshake failed"),
+            Some(Err(_)) => tracing::debug!(%address, "a handshake took too long"),
+            None => {}
+        }
+    }
+
     /// Serves one connection until it ends.
-    async fn serve(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn serve(self, io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
         let answers = Arc::new(Answers::default());
         let has_come = CancellationToken::new();
         let service = service_fn({
@@ -129,6 +150,7 @@ where
                 has_come.cancel();
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(answers.clone());
+                request.extensions_mut().insert(peer);
                 service.clone().oneshot(request)
             }
         });

@@ -29,6 +29,9 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
     let stop = Stop::default();
     let config = ServerConfig {
         allow_plaintext: false,
+        allow_anonymous: false,
+        tls: crate::config::TlsConfig::default(),
+        access: crate::config::AccessConfig::default(),
         deadline_ms_max: 10_000,
         drain_ms_max: 1_000,
         load: crate::config::LoadConfig::default(),
@@ -37,9 +40,10 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
         #[cfg(debug_assertions)]
         fault_points: String::new(),
     };
+    let protection = Protection::load(&config, address, Arc::new(crate::clock::SystemClock)).unwrap();
     let server = tokio::spawn({
         let stop = stop.clone();
-        async move { serve(listener, routes.routes(), &config, health, stop).await }
+        async move { serve(listener, routes.routes(), &config, protection, health, stop).await }
     });
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let mut client = FeedServiceClient::new(channel);

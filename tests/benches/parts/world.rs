@@ -15,6 +15,7 @@ use shared::{
     clock::SystemClock,
     codec::{self, Record},
     convert,
+    model::access::Caller,
 };
 use tempfile::TempDir;
 use tests::{
@@ -82,11 +83,14 @@ async fn fill(load: &Workload, submitter: &Submitter) -> usize {
     requests.push(request);
     for request in requests {
         let command = convert::registry::register_units(&request).expect("they are units");
-        submitter.submit(Work::Units(command)).await.expect("the register is accepted");
+        submitter.submit(Work::Units(command), &Arc::new(Caller::unasked())).await.expect("the register is accepted");
     }
     let request = DefineIndicatorsRequest { indicators: load.indicators(), ..Default::default() };
     let command = convert::registry::define_indicators(&request).expect("they are indicators");
-    submitter.submit(Work::Indicators(command)).await.expect("the indicators are accepted");
+    submitter
+        .submit(Work::Indicators(command), &Arc::new(Caller::unasked()))
+        .await
+        .expect("the indicators are accepted");
 
     let size = load.size;
     let cells = (0..size.quarters).flat_map(|quarter| (0..size.units).map(move |unit| (quarter, unit)));
@@ -98,7 +102,9 @@ async fn fill(load: &Workload, submitter: &Submitter) -> usize {
         for request in requests {
             let command = convert::ingest::submit(request).expect("it is a report");
             let submitter = submitter.clone();
-            tasks.spawn(async move { submitter.submit(Work::Report(Box::new(command))).await });
+            tasks.spawn(async move {
+                submitter.submit(Work::Report(Box::new(command)), &Arc::new(Caller::unasked())).await
+            });
         }
         while let Some(done) = tasks.join_next().await {
             done.expect("a task ends").expect("the report is accepted");

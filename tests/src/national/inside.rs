@@ -4,7 +4,7 @@
 use std::{error::Error, hint::black_box, sync::Arc, time::Instant};
 
 use query_service::{
-    follow::{self, FollowConfig},
+    follow::{self, Connection, FollowConfig},
     query,
     view::{Published, View},
 };
@@ -33,8 +33,9 @@ impl Inside {
     pub async fn follow(ingest: &str, revision: i64) -> Result<Self, Box<dyn Error>> {
         let (view, stop) = (View::default(), Stop::default());
         let (_, health) = serve::standard_routes(&[]).await?;
+        let channel = follow::endpoint(Endpoint::from_shared(ingest.to_owned())?).connect_lazy();
         let config = FollowConfig {
-            channel: follow::endpoint(Endpoint::from_shared(ingest.to_owned())?).connect_lazy(),
+            connect: Box::new(move || Ok(Connection { channel: channel.clone(), authorization: None })),
             store: None,
             silence_max: std::time::Duration::from_secs(60),
             jitter: follow::full_jitter,

@@ -251,6 +251,7 @@ fn disk_format_1_is_read_and_still_written() {
         record_time: jiff::Timestamp::new(1_763_800_000, 5).unwrap(),
         ends_change: true,
         request: None,
+        principal: Default::default(),
         findings: Vec::new(),
         change: Change::RegisterCompleteFrom(jiff::civil::date(2025, 6, 30)),
     };

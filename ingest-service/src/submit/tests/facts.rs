@@ -86,7 +86,7 @@ async fn take(step: &Step, submitter: &Submitter) {
         }
     };
     // Some are refused: that is a life, too.
-    let _ = submitter.submit(work).await;
+    let _ = submitter.submit(work, &unasked()).await;
 }
 
 fn known(path: &Path, log: &MemoryLog) -> usize {

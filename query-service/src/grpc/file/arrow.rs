@@ -128,6 +128,7 @@ fn scaled(cell: &Cell<'_>) -> Option<i128> {
 fn metadata(meta: &Meta, indicator: &str) -> HashMap<String, String> {
     let known_at = meta.known_at.and_then(|time| Timestamp::new(time.seconds, time.nanos).ok());
     let definitions = meta.definitions.iter().map(|used| format!("{}={}", used.indicator, used.version));
+    let visible = meta.visible.as_ref().map(|visible| format!("[{}]", visible.units.join(",")));
     let entries = [
         ("citation", meta.citation.clone()),
         ("revision", meta.revision.to_string()),
@@ -137,6 +138,7 @@ fn metadata(meta: &Meta, indicator: &str) -> HashMap<String, String> {
         ("semantics_version", meta.semantics_version.to_string()),
         ("definitions", join(definitions)),
         ("indicator", indicator.to_owned()),
+        ("visible_units", visible.unwrap_or_default()),
     ];
     let said = entries.into_iter().filter(|(_, text)| !text.is_empty());
     said.map(|(name, text)| (name.to_owned(), text)).collect()

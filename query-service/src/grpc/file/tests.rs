@@ -21,6 +21,7 @@ fn meta() -> Meta {
     Meta {
         revision: 17_909,
         store_id: "store".into(),
+        visible: None,
         known_at: Some(timestamp("2026-01-01T00:00:00.25Z".parse().unwrap())),
         boundaries_on: "2025-07-01".into(),
         semantics_version: 2,

@@ -1,6 +1,6 @@
 //! Questions as they are asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bigdecimal::{BigDecimal, Signed};
 use proto::v1;
@@ -261,6 +261,7 @@ pub fn by_class(
 /// Every fault of form; the path of one that a side has begins with `a` or `b`.
 pub fn compare(request: &v1::CompareRequest) -> Result<(CompareQuery, AnswerPage, Option<Revision>), Fault> {
     let mut door = Door::default();
+    let mut said: BTreeSet<(String, Reason)> = BTreeSet::new();
     let mut side = |name: &'static str, side: Option<&v1::compare_request::Side>| {
         let Some(side) = side else {
             door.missing(name, "is required; {} stands for a side that is as the request says");
@@ -296,8 +297,8 @@ pub fn compare(request: &v1::CompareRequest) -> Result<(CompareQuery, AnswerPage
         let own = |path: &str| own_fields.contains(&path.split(['.', '[']).next().unwrap_or_default());
         for violation in inner.violations.into_result().err().into_iter().flat_map(|fault| fault.violations) {
             let path = if own(&violation.path) { format!("{name}.{}", violation.path) } else { violation.path };
-            // What both sides share is said once.
-            if name == "a" || path.starts_with("b.") {
+            // What both sides share is said once; beside its own time one side may allow it and the other not.
+            if said.insert((path.clone(), violation.reason)) {
                 door.add(&path, violation.reason, violation.message);
             }
         }
