@@ -19,6 +19,7 @@ use shared::{
     clock::{Clock, SystemClock},
     limits::MESSAGE_BYTES_MAX,
     serve::{self, Stop},
+    side::Side,
 };
 
 use self::{
@@ -86,19 +87,20 @@ impl Error {
 ///
 /// # Errors
 /// [`Error`]; what was acknowledged is on disk in every case.
-pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
+pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
     config.server.check_listen(config.listen).map_err(Error::Config)?;
+    let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log = SledLog::open(&config.data, config.space_min());
     let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
     let (submitter, mut writer) = submit::start(log.clone(), clock.clone(), Some(&config.data.join(FACTS)))?;
-    let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
 
     let (progress_interval, slow_after) = (config.progress_interval(), config.slow_after());
     let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), progress_interval, slow_after);
     let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store() };
     let ingest = IngestHandlers { submitter, log: log.clone(), stop: stop.clone(), stream_rules: config.streams };
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
+    side.tell_health(&health);
     routes
         .add_service(
             RegistryServiceServer::new(registry)

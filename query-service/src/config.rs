@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use shared::config::ServerConfig;
+use shared::{config::ServerConfig, side::ask::Ask};
 use tonic::transport::{Endpoint, Uri};
 use uuid::Uuid;
 
@@ -49,6 +49,10 @@ pub struct Config {
     /// Server, logs and stopping
     #[command(flatten)]
     pub server: ServerConfig,
+
+    /// What to ask a running service instead of serving
+    #[command(subcommand)]
+    pub ask: Option<Ask>,
 }
 
 impl Config {

@@ -18,6 +18,7 @@ use shared::{
     limits::MESSAGE_BYTES_MAX,
     model::fault::{Fault, Reason},
     serve::{self, Health, Stop},
+    side::Side,
 };
 use tokio::task::JoinHandle;
 
@@ -66,10 +67,11 @@ impl Error {
 ///
 /// # Errors
 /// [`Error`].
-pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
+pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
     config.server.check_listen(config.listen).map_err(Error::Config)?;
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
+    side.tell_health(&health);
     let view = View::default();
     let (checkpoint, snapshot) =
         Checkpoint::open(&config.data).map_err(|error| Error::Checkpoint(config.data.clone(), error))?;

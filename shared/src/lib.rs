@@ -18,5 +18,6 @@ pub mod page;
 pub mod process;
 pub mod registry;
 pub mod serve;
+pub mod side;
 pub mod status;
 pub mod telemetry;
