@@ -5,6 +5,7 @@ pub mod feed;
 pub mod grpc;
 pub mod log;
 pub mod maintenance;
+mod metrics;
 pub mod submit;
 pub mod transfer;
 mod watchdog;
@@ -95,6 +96,8 @@ pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
     let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
     let (submitter, mut writer) = submit::start(log.clone(), clock.clone(), Some(&config.data.join(FACTS)))?;
 
+    let (durable, epoch, data) = (writer.durable.clone(), log.epoch(), config.data.clone());
+    side.register(|registry| metrics::register(registry, durable, epoch, data, config.space_min().bytes));
     let (progress_interval, slow_after) = (config.progress_interval(), config.slow_after());
     let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), progress_interval, slow_after);
     let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store() };
@@ -118,8 +121,8 @@ pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         );
 
-    tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
     health.set_serving(true).await;
+    tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
     let mut serving = pin!(serve::serve(listener, routes.routes(), &config.server, health, stop.clone()));
     tokio::select! {
         () = &mut serving => {}

@@ -38,6 +38,7 @@ use shared::{
     codec::{self, EncodeFault, Record, RecordFault},
     convert::ingest::Unreadable,
     fault_point,
+    metrics::count_shed,
     model::{
         command::{Command, EventsRequest, FormsRequest, SubmitRequest, UnitsRequest, WithdrawRequest},
         fault::{Fault, Reason},
@@ -320,6 +321,7 @@ impl Pending {
 }
 
 fn overloaded() -> Fault {
+    count_shed("write_queue");
     Fault::new(Reason::Overloaded, "too many writes are waiting; try again")
 }
 

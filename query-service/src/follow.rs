@@ -25,6 +25,7 @@ use crate::{
     apply::{Applier, ApplyFault, Snapshot},
     archive::MemoryArchive,
     checkpoint::Checkpoint,
+    metrics::METRICS,
     view::{Standing, View},
 };
 
@@ -101,6 +102,7 @@ pub async fn run(config: FollowConfig, kept: Option<Kept>, view: View, health: H
             }
             broken = follower.follow(channel.clone()) => broken,
         };
+        METRICS.breaks.inc();
         match broken {
             Broken::Connection(why) => {
                 tracing::warn!(why, revision = before.get(), "the feed broke; connecting again");
@@ -216,6 +218,7 @@ impl Follower {
         loop {
             let message = self.in_time(messages.message()).await?.map_err(|status| broken(&status))?;
             let message = message.ok_or_else(|| Broken::Connection("the feed ended".to_owned()))?;
+            let newest = door::newest(&message);
             match door::event(message).map_err(Broken::Refused)? {
                 Event::Opened { store, epoch, newest } => {
                     self.open(store, epoch)?;
@@ -228,6 +231,7 @@ impl Follower {
                 Event::Records(records) => {
                     for record in &records {
                         self.applier.apply(record).map_err(|fault| refused(&fault))?;
+                        METRICS.applied.inc();
                     }
                     self.publish();
                 }
@@ -238,6 +242,7 @@ impl Follower {
                     }
                 }
             }
+            METRICS.hear(newest, self.applier.index().revision());
             if newest_at_start.is_some_and(|newest| self.applier.index().revision() >= newest) {
                 self.caught_up().await;
             }

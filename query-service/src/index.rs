@@ -12,6 +12,7 @@ mod image;
 mod known;
 mod layouts;
 mod memo;
+mod size;
 mod statement;
 mod versions;
 
@@ -51,6 +52,7 @@ pub use self::{
     known::Known,
     layouts::{LaidRow, Layout, LayoutKey, bits_of},
     memo::Rows as MemoRows,
+    size::Size,
     statement::{ReportVersion, Statement},
 };
 use crate::archive::{Archive, MemoryArchive};

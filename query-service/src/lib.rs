@@ -7,6 +7,7 @@ pub mod config;
 pub mod follow;
 pub mod grpc;
 pub mod index;
+mod metrics;
 pub mod query;
 pub mod view;
 
@@ -73,8 +74,12 @@ pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
     side.tell_health(&health);
     let view = View::default();
+    side.register(|registry| metrics::register(registry, view.clone(), config.data.clone()));
     let (checkpoint, snapshot) =
         Checkpoint::open(&config.data).map_err(|error| Error::Checkpoint(config.data.clone(), error))?;
+    if let Some(snapshot) = &snapshot {
+        metrics::METRICS.note_saved(snapshot.index.revision());
+    }
     let kept = Kept { checkpoint, snapshot, interval: Duration::from_millis(config.checkpoint_ms_min) };
     let slow_after = Duration::from_millis(config.slow_reader_ms_max);
     let handlers = QueryHandlers { view: view.clone(), clock: Arc::new(SystemClock), stop: stop.clone(), slow_after };

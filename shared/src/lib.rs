@@ -13,6 +13,7 @@ pub mod convert;
 pub mod fault_point;
 pub mod feed;
 pub mod limits;
+pub mod metrics;
 pub mod model;
 pub mod page;
 pub mod process;

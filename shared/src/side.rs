@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /live` | 200 as long as the process can answer at all |
 //! | `GET /ready` | 200 while the service serves, else 503: the same truth as gRPC health |
+//! | `GET /metrics` | numbers, in the text format of OpenMetrics, which Prometheus reads |
 //!
 //! It answers from before the service starts until after it has ended, takes no place of a call, and has places of its own:
 //! some for this machine, so that strangers cannot keep a health check out, and some for all others.
@@ -13,11 +14,11 @@ pub mod ask;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -25,7 +26,12 @@ use tokio::{
     sync::Semaphore,
 };
 
-use crate::serve::Health;
+use prometheus_client::{encoding::text::encode, registry::Registry};
+
+use crate::{
+    metrics::{self, LookedUp},
+    serve::Health,
+};
 
 /// Connections from this machine, and as many from elsewhere. Each serves one request.
 const CONNECTIONS_MAX: usize = 32;
@@ -37,22 +43,41 @@ const CONNECTION_MAX: Duration = Duration::from_secs(15);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What the side port knows of the service. Cheap to clone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Side {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Not there before the service has begun to start.
     health: OnceLock<Health>,
+    registry: Mutex<Registry>,
+}
+
+impl Default for Side {
+    fn default() -> Self {
+        let registry = Mutex::new(metrics::registry());
+        Self { shared: Arc::new(Shared { health: OnceLock::new(), registry }) }
+    }
 }
 
 impl Side {
+    /// From now on `/metrics` has these, too.
+    pub fn register(&self, metrics: impl FnOnce(&mut Registry)) {
+        metrics(&mut self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// From now on `/ready` tells what this says.
     pub fn tell_health(&self, health: &Health) {
         // The first one holds; a process has one service.
         let _ = self.shared.health.set(health.clone());
+        let health = health.clone();
+        self.register(|registry| {
+            let help = "1 while the service serves: the same as /ready and gRPC health";
+            let is_serving = move |say: &mut metrics::Say<'_>| say.number("serving", help, health.is_serving().into());
+            registry.register_collector(Box::new(LookedUp(is_serving)));
+        });
     }
 
     /// Answers until it is dropped.
@@ -87,6 +112,16 @@ impl Side {
             .await
     }
 
+    fn metrics(&self) -> Response<String> {
+        let mut text = String::new();
+        let registry = self.shared.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // A text takes whatever is written to it.
+        let _ = encode(&mut text, &registry);
+        let mut response = Response::new(text);
+        response.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
+        response
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<String> {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/live") => text(StatusCode::OK, "live"),
@@ -98,11 +133,15 @@ impl Side {
                     text(StatusCode::SERVICE_UNAVAILABLE, "not serving")
                 }
             }
-            (_, "/live" | "/ready") => text(StatusCode::METHOD_NOT_ALLOWED, "it can only be read"),
-            _ => text(StatusCode::NOT_FOUND, "there are /live and /ready"),
+            (&Method::GET, "/metrics") => self.metrics(),
+            (_, "/live" | "/ready" | "/metrics") => text(StatusCode::METHOD_NOT_ALLOWED, "it can only be read"),
+            _ => text(StatusCode::NOT_FOUND, "there are /live, /ready and /metrics"),
         }
     }
 }
+
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 fn text(code: StatusCode, words: &str) -> Response<String> {
     let mut response = Response::new(format!("{words}\n"));

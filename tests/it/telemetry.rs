@@ -1,5 +1,7 @@
 //! What the services tell of themselves on their side ports.
 
+mod metrics;
+
 use std::{
     net::{SocketAddr, TcpListener},
     process::Output,

@@ -33,6 +33,7 @@ use super::{
 use crate::{
     config::StreamRules,
     log::Log,
+    metrics::METRICS,
     submit::{Receipt, ReportRecord, Snapshot, Submitter, Work},
 };
 
@@ -54,8 +55,12 @@ impl IngestService for IngestHandlers {
         &self,
         request: Request<SubmitReportRequest>,
     ) -> Result<Response<SubmitReportResponse>, Status> {
-        let submitted = self.submit(request.get_ref()).await.map_err(|fault| status(&fault))?;
-        Ok(Response::new(submitted))
+        let submitted = self.submit(request.get_ref()).await;
+        match &submitted {
+            Ok(_) => _ = METRICS.accepted.inc(),
+            Err(fault) => METRICS.count_refused(fault),
+        }
+        Ok(Response::new(submitted.map_err(|fault| status(&fault))?))
     }
 
     type SubmitReportsStream = Acknowledgements;

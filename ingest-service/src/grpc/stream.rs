@@ -39,6 +39,7 @@ use super::ingest::entry_at;
 use crate::{
     config::StreamRules,
     log::Log,
+    metrics::METRICS,
     submit::{Outcome, Pending, Prepared, Receipt, Submitter, Work},
 };
 
@@ -223,8 +224,15 @@ impl Streams {
             Err(fault) => Err(fault),
         };
         match receipt {
-            Ok(receipt) => Wired::Receipt(receipt),
-            Err(fault) => Wired::Refusal(status_message(&fault)),
+            Ok(receipt) => {
+                METRICS.receipts.inc();
+                Wired::Receipt(receipt)
+            }
+            Err(fault) => {
+                METRICS.refusals.inc();
+                METRICS.count_refused(&fault);
+                Wired::Refusal(status_message(&fault))
+            }
         }
     }
 }
