@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use shared::config::ServerConfig;
+use shared::{config::ServerConfig, side::ask::Ask};
 
 use crate::log::sled::SpaceMin;
 
@@ -81,7 +81,7 @@ impl StreamRules {
     }
 }
 
-/// What can be done with a store that nobody serves.
+/// What can be done with a store that nobody serves, and asked of a service that runs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Write a whole store to a file: every entry, verified against the chain
@@ -102,6 +102,9 @@ pub enum Command {
     Compact,
     /// Go on from here after a restore from an older backup: followers that know more, or a later epoch, are refused
     NewEpoch,
+    /// What the side port is asked.
+    #[command(flatten)]
+    Ask(Ask),
 }
 
 impl Config {

@@ -106,6 +106,11 @@ impl Feed {
         Ok(Events { events, end: Some(end) })
     }
 
+    /// Revision of the newest durable entry.
+    pub fn newest(&self) -> Revision {
+        *self.durable.borrow()
+    }
+
     async fn check(&self, position: Position) -> Result<(), Fault> {
         let Position { store, epoch, link } = position;
         let tail = self.log.tail();

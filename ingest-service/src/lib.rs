@@ -5,6 +5,7 @@ pub mod feed;
 pub mod grpc;
 pub mod log;
 pub mod maintenance;
+mod metrics;
 pub mod submit;
 pub mod transfer;
 mod watchdog;
@@ -19,6 +20,7 @@ use shared::{
     clock::{Clock, SystemClock},
     limits::MESSAGE_BYTES_MAX,
     serve::{self, Protection, Stop},
+    side::Side,
 };
 
 use self::{
@@ -86,19 +88,22 @@ impl Error {
 ///
 /// # Errors
 /// [`Error`]; what was acknowledged is on disk in every case.
-pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
+pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let protection = Protection::load(&config.server, config.listen, clock.clone()).map_err(Error::Config)?;
+    let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let log = SledLog::open(&config.data, config.space_min());
     let log = Arc::new(log.map_err(|error| Error::Open(config.data.clone(), error))?);
     let (submitter, mut writer) = submit::start(log.clone(), clock.clone(), Some(&config.data.join(FACTS)))?;
-    let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
 
+    let (durable, epoch, data) = (writer.durable.clone(), log.epoch(), config.data.clone());
+    side.register(|registry| metrics::register(registry, durable, epoch, data, config.space_min().bytes));
     let (progress_interval, slow_after) = (config.progress_interval(), config.slow_after());
     let feed = Feed::new(log.clone(), writer.durable.clone(), stop.clone(), progress_interval, slow_after);
     let registry = RegistryHandlers { submitter: submitter.clone(), store: log.store(), log: log.clone() };
     let ingest = IngestHandlers { submitter, log: log.clone(), stop: stop.clone(), stream_rules: config.streams };
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
+    side.tell_health(&health);
     routes
         .add_service(
             RegistryServiceServer::new(registry)
@@ -116,8 +121,8 @@ pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
                 .max_encoding_message_size(MESSAGE_BYTES_MAX),
         );
 
-    tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
     health.set_serving(true).await;
+    tracing::info!(%address, store_id = %log.store(), revision = log.tail().revision.get(), "listening");
     let mut serving = pin!(serve::serve(listener, routes.routes(), &config.server, protection, health, stop.clone()));
     tokio::select! {
         () = &mut serving => {}

@@ -13,7 +13,7 @@ use ingest_service::{
     maintenance,
     transfer::{self, TransferError, Transferred},
 };
-use shared::process;
+use shared::{process, side::ask};
 
 fn main() -> ExitCode {
     let mut config = Config::parse();
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         return ExitCode::from(64);
     }
     match command {
+        Command::Ask(ask) => answered(ask::run(&ask, config.server.side_listen)),
         Command::Export { to } => report(export(&config.data, &to).map(|done| format!("exported {done}"))),
         Command::Import { from } => report(import(&config.data, &from).map(|done| format!("imported {done}"))),
         Command::Verify => report(maintenance::verify(&config.data).map(|found| format!("verified {found}"))),
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> ExitCode {
     let server = config.server.clone();
-    match process::run(&server, |stop| ingest_service::run(config, stop)) {
+    match process::run(&server, |stop, side| ingest_service::run(config, stop, side)) {
         Ok(Ok(())) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -46,7 +47,7 @@ fn serve(config: Config) -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::from(71)
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -63,6 +64,19 @@ fn import(data: &Path, from: &Path) -> Result<Transferred, TransferError> {
         return transfer::import(data, &mut BufReader::new(io::stdin().lock()));
     }
     transfer::import(data, &mut BufReader::new(File::open(from)?))
+}
+
+fn answered(answer: Result<String, String>) -> ExitCode {
+    match answer {
+        Ok(words) => {
+            println!("{words}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn report(outcome: Result<String, TransferError>) -> ExitCode {

@@ -39,6 +39,7 @@ use shared::{
     codec::{self, EncodeFault, Record, RecordFault},
     convert::ingest::Unreadable,
     fault_point,
+    metrics::count_shed,
     model::{
         access::Caller,
         command::{Command, EventsRequest, FormsRequest, SubmitRequest, UnitsRequest, WithdrawRequest},
@@ -330,6 +331,7 @@ impl Pending {
 }
 
 fn overloaded() -> Fault {
+    count_shed("write_queue");
     Fault::new(Reason::Overloaded, "too many writes are waiting; try again")
 }
 

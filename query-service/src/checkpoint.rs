@@ -30,7 +30,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{archive::SledArchive, pieces::Pieces};
-use crate::{apply::Snapshot, archive::Archive};
+use crate::{apply::Snapshot, archive::Archive, metrics::METRICS};
 
 /// sled's own default is 1 GB.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
@@ -171,7 +171,14 @@ impl Checkpoint {
                     let begun = Instant::now();
                     let revision = saved.index.revision().get();
                     let work = move || guard(|| Self::save(&archive, &pieces, &saved));
-                    match tokio::task::spawn_blocking(work).await {
+                    let done = tokio::task::spawn_blocking(work).await;
+                    if matches!(done, Ok(Ok(()))) {
+                        METRICS.save_time.observe(begun.elapsed().as_secs_f64());
+                        METRICS.note_saved(revision.into());
+                    } else {
+                        METRICS.save_failures.inc();
+                    }
+                    match done {
                         Ok(Ok(())) => {
                             tracing::debug!(revision, millis = begun.elapsed().as_millis(), "checkpoint saved");
                         }

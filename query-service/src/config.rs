@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
-use shared::{config::ServerConfig, model::log::StoreId, tls::ClientFiles};
+use shared::{config::ServerConfig, model::log::StoreId, side::ask::Ask, tls::ClientFiles};
 use tonic::transport::{Endpoint, Uri};
 use uuid::Uuid;
 
@@ -64,6 +64,10 @@ pub struct Config {
     /// Server, logs and stopping
     #[command(flatten)]
     pub server: ServerConfig,
+
+    /// What to ask a running service instead of serving
+    #[command(subcommand)]
+    pub ask: Option<Ask>,
 }
 
 impl Config {

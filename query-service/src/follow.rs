@@ -27,6 +27,7 @@ use crate::{
     apply::{Applier, ApplyFault, Snapshot},
     archive::MemoryArchive,
     checkpoint::Checkpoint,
+    metrics::METRICS,
     view::{Standing, View},
 };
 
@@ -111,6 +112,7 @@ pub async fn run(config: FollowConfig, kept: Option<Kept>, view: View, health: H
             }
             broken = follower.follow() => broken,
         };
+        METRICS.breaks.inc();
         match broken {
             Broken::Connection(why) => {
                 tracing::warn!(why, revision = before.get(), "the feed broke; connecting again");
@@ -231,6 +233,7 @@ impl Follower {
         loop {
             let message = self.in_time(messages.message()).await?.map_err(|status| broken(&status))?;
             let message = message.ok_or_else(|| Broken::Connection("the feed ended".to_owned()))?;
+            let newest = door::newest(&message);
             match door::event(message).map_err(Broken::Refused)? {
                 Event::Opened { store, epoch, newest } => {
                     self.open(store, epoch)?;
@@ -243,6 +246,7 @@ impl Follower {
                 Event::Records(records) => {
                     for record in &records {
                         self.applier.apply(record).map_err(|fault| refused(&fault))?;
+                        METRICS.applied.inc();
                     }
                     self.publish();
                 }
@@ -253,6 +257,7 @@ impl Follower {
                     }
                 }
             }
+            METRICS.hear(newest, self.applier.index().revision());
             if newest_at_start.is_some_and(|newest| self.applier.index().revision() >= newest) {
                 self.caught_up().await;
             }

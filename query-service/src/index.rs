@@ -13,6 +13,7 @@ mod known;
 mod layouts;
 mod memo;
 mod seen;
+mod size;
 mod statement;
 mod versions;
 
@@ -52,6 +53,7 @@ pub use self::{
     known::Known,
     layouts::{LaidRow, Layout, LayoutKey, bits_of},
     memo::Rows as MemoRows,
+    size::Size,
     statement::{ReportVersion, Statement},
 };
 use crate::archive::{Archive, MemoryArchive};

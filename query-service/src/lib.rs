@@ -7,6 +7,7 @@ pub mod config;
 pub mod follow;
 pub mod grpc;
 pub mod index;
+mod metrics;
 pub mod query;
 pub mod view;
 
@@ -18,6 +19,7 @@ use shared::{
     limits::MESSAGE_BYTES_MAX,
     model::fault::{Fault, Reason},
     serve::{self, Health, Protection, Stop},
+    side::Side,
 };
 use tokio::task::JoinHandle;
 
@@ -66,14 +68,19 @@ impl Error {
 ///
 /// # Errors
 /// [`Error`].
-pub async fn run(config: Config, stop: Stop) -> Result<(), Error> {
+pub async fn run(config: Config, stop: Stop, side: Side) -> Result<(), Error> {
     let protection = Protection::load(&config.server, config.listen, Arc::new(SystemClock)).map_err(Error::Config)?;
     let following = config.follow().map_err(Error::Config)?;
     let (listener, address) = serve::bind(config.listen).await.map_err(|error| Error::Bind(config.listen, error))?;
     let (mut routes, health) = serve::standard_routes(&SERVICES).await?;
+    side.tell_health(&health);
     let view = View::default();
+    side.register(|registry| metrics::register(registry, view.clone(), config.data.clone()));
     let (checkpoint, snapshot) =
         Checkpoint::open(&config.data).map_err(|error| Error::Checkpoint(config.data.clone(), error))?;
+    if let Some(snapshot) = &snapshot {
+        metrics::METRICS.note_saved(snapshot.index.revision());
+    }
     let kept = Kept { checkpoint, snapshot, interval: Duration::from_millis(config.checkpoint_ms_min) };
     let slow_after = Duration::from_millis(config.slow_reader_ms_max);
     let seen = Seen::default();

@@ -4,12 +4,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use query_service::config::Config;
-use shared::process;
+use shared::{process, side::ask};
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let mut config = Config::parse();
+    match config.ask.take() {
+        Some(ask) => answered(ask::run(&ask, config.server.side_listen)),
+        None => serve(config),
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
     let server = config.server.clone();
-    match process::run(&server, |stop| query_service::run(config, stop)) {
+    match process::run(&server, |stop, side| query_service::run(config, stop, side)) {
         Ok(Ok(())) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -20,7 +27,20 @@ fn main() -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::from(71)
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn answered(answer: Result<String, String>) -> ExitCode {
+    match answer {
+        Ok(words) => {
+            println!("{words}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -74,6 +74,18 @@ impl View {
         matches!(state.standing, Standing::Following).then_some(state.revision)
     }
 
+    /// The newest index, whether answers may be given or not.
+    pub fn newest(&self) -> Option<Published> {
+        (**self.shared.published.load()).clone()
+    }
+
+    /// Its revision, whether the log has been read to its end, and whether it is refused.
+    pub fn standing(&self) -> (Revision, bool, bool) {
+        let state = self.shared.state.borrow();
+        let is_refused = matches!(state.standing, Standing::Refused(_));
+        (state.revision, matches!(state.standing, Standing::Following), is_refused)
+    }
+
     /// Says how the follower stands to the log.
     pub fn set_standing(&self, standing: Standing) {
         self.shared.state.send_modify(|state| state.standing = standing);

@@ -47,6 +47,7 @@ use self::{
 use crate::{
     config::LoadConfig,
     limits::{LARGE_MESSAGE_BYTES_MIN, LARGE_MESSAGES_BYTES_MAX, VITAL_CALLS_MAX},
+    metrics::count_shed,
     model::fault::{Fault, Reason},
     status::status,
 };
@@ -105,13 +106,14 @@ impl Admission {
 
     /// A place for a call of that class.
     fn enter(&self, class: Class) -> Result<Arc<Place>, Fault> {
-        let (budget, what) = match class {
-            Class::Vital => (&self.shared.vital, "health checks and followers"),
-            Class::Read => (&self.shared.reads, "calls that read"),
-            Class::Write => (&self.shared.writes, "calls that write"),
-            Class::Stream => (&self.shared.streams, "streams"),
+        let (budget, what, name) = match class {
+            Class::Vital => (&self.shared.vital, "health checks and followers", "vital"),
+            Class::Read => (&self.shared.reads, "calls that read", "reads"),
+            Class::Write => (&self.shared.writes, "calls that write", "writes"),
+            Class::Stream => (&self.shared.streams, "streams", "streams"),
         };
         let permit = budget.clone().try_acquire_owned().map_err(|_| {
+            count_shed(name);
             Fault::new(Reason::Overloaded, format!("there are as many {what} as this service takes; try again later"))
         })?;
         Ok(Arc::new(Place { class, shared: self.shared.clone(), _call: permit, large: Mutex::default() }))
@@ -133,6 +135,7 @@ impl Place {
         let missing = wanted.saturating_sub(large.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
         let missing = u32::try_from(missing).unwrap_or(u32::MAX);
         let room = self.shared.large.clone().try_acquire_many_owned(missing).map_err(|_| {
+            count_shed("large_messages");
             Fault::new(Reason::Overloaded, "too many large messages are being worked on; try again later")
         })?;
         match large.as_mut() {
@@ -258,6 +261,11 @@ where
             Ok(answer.map(|body| Body::new(Held::new(body, held))))
         })
     }
+}
+
+/// The paths of every method of the API.
+pub(crate) fn api_paths() -> Vec<String> {
+    Methods::of_the_api().into_paths()
 }
 
 /// Nothing here reads compressed messages, so none can be larger than it looks.

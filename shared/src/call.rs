@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::{
     admit::REFUSALS,
     limits::MESSAGE_BYTES_MAX,
+    metrics::measured,
     model::fault::{Fault, Reason},
     status::{reason_name, status},
 };
@@ -86,7 +87,7 @@ where
         let id = request_id(request.headers());
         let path = request.uri().path().to_owned();
         let span = tracing::info_span!("call", method = %path, request_id = id.to_str().unwrap_or_default());
-        let start = Instant::now();
+        let (start, measured) = (Instant::now(), measured(&path));
         let is_stream = STREAMS.iter().any(|stream| path.starts_with(stream));
         let limit = (!is_stream).then(|| self.limit(request.headers()));
         if let Some(limit) = limit {
@@ -107,7 +108,7 @@ where
             let code = answer.headers().get(Status::GRPC_STATUS).and_then(|code| code.to_str().ok()).unwrap_or("0");
             tracing::debug!(parent: Span::current(), code, elapsed_us = start.elapsed().as_micros(), "call answered");
             answer.headers_mut().insert(REQUEST_ID, id);
-            Ok(answer)
+            Ok(measured.until_taken(answer))
         };
         Box::pin(call.instrument(span))
     }

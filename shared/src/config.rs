@@ -37,6 +37,10 @@ pub struct ServerConfig {
     #[command(flatten)]
     pub load: LoadConfig,
 
+    /// Address of the side port: liveness and readiness over HTTP; without it there is none
+    #[arg(long, global = true, env = "TONGHOP_SIDE_LISTEN")]
+    pub side_listen: Option<SocketAddr>,
+
     /// What is logged, such as "info" or "info,tonic=debug"
     #[arg(long, env = "TONGHOP_LOG", default_value = "info")]
     pub log: String,

@@ -24,6 +24,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use self::enums::Wire;
+pub use self::finding::words as finding_words;
 use crate::{
     limits::{ID_CHARS_MAX, NAME_CHARS_MAX, NAMES_MAX, PAGE_ROWS_DEFAULT, PAGE_ROWS_MAX},
     model::{

@@ -1,10 +1,11 @@
 //! A service as a process: logs, a runtime, and a stop when the orchestrator says so.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     config::ServerConfig,
     serve::{Stop, stop_signal, survive_file_size_limit},
+    side::{self, Side},
     telemetry,
 };
 
@@ -23,6 +24,19 @@ pub enum StartError {
     /// The runtime cannot be started.
     #[error("cannot start the runtime: {0}")]
     Runtime(#[from] std::io::Error),
+    /// The address of the side port cannot be used.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, std::io::Error),
+}
+
+impl StartError {
+    /// Exit code of the process, after `sysexits.h`: 69 address, 71 everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Bind(..) => 69,
+            Self::Logging(_) | Self::FaultPoints(_) | Self::Runtime(_) => 71,
+        }
+    }
 }
 
 /// Sets what a test wants to happen at fault points, which only a debug binary has.
@@ -37,11 +51,12 @@ pub fn set_fault_points(config: &ServerConfig) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Runs a service until it ends by itself or SIGTERM or SIGINT tells it to; answers how it ended.
+/// Runs a service until it ends by itself or SIGTERM or SIGINT tells it to; answers how it ended. The side port answers from
+/// before the service starts until it has ended.
 ///
 /// # Errors
 /// [`StartError`] if there is nothing to run it in.
-pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop) -> F) -> Result<F::Output, StartError> {
+pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop, Side) -> F) -> Result<F::Output, StartError> {
     telemetry::init(config.log_format, &config.log).map_err(StartError::Logging)?;
     set_fault_points(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -50,6 +65,11 @@ pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop) -> F) ->
     let guard = runtime.enter();
     survive_file_size_limit()?;
     drop(guard);
+    let side = Side::default();
+    if let Some(listen) = config.side_listen {
+        let listener = runtime.block_on(side::bind(listen)).map_err(|error| StartError::Bind(listen, error))?;
+        runtime.spawn(side.clone().serve(listener));
+    }
     runtime.spawn(async move {
         match stop_signal().await {
             Ok(signal) => tracing::info!(signal, "stopping"),
@@ -57,7 +77,7 @@ pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop) -> F) ->
         }
         token.cancel();
     });
-    let ended = runtime.block_on(service(stop));
+    let ended = runtime.block_on(service(stop, side));
     runtime.shutdown_timeout(LAST_MOMENT);
     Ok(ended)
 }

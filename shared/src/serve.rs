@@ -3,7 +3,14 @@
 
 mod connection;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -31,12 +38,19 @@ use crate::{
 pub struct Health {
     reporter: HealthReporter,
     services: &'static [&'static str],
+    is_serving: Arc<AtomicBool>,
 }
 
 impl Health {
+    /// What was said last of the process.
+    pub fn is_serving(&self) -> bool {
+        self.is_serving.load(Ordering::Acquire)
+    }
+
     /// Says of the process and of every service whether it serves.
     pub async fn set_serving(&self, is_serving: bool) {
         let status = if is_serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+        self.is_serving.store(is_serving, Ordering::Release);
         for service in [""].iter().chain(self.services) {
             self.reporter.set_service_status(*service, status).await;
         }
@@ -51,7 +65,7 @@ pub async fn standard_routes(
     services: &'static [&'static str],
 ) -> Result<(RoutesBuilder, Health), tonic_reflection::server::Error> {
     let (reporter, health_server) = tonic_health::server::health_reporter();
-    let health = Health { reporter, services };
+    let health = Health { reporter, services, is_serving: Arc::default() };
     health.set_serving(false).await;
 
     let reflection = || {

@@ -8,6 +8,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::{
     limits::{ERROR_MESSAGE_BYTES_MAX, VIOLATION_BYTES_MAX},
+    metrics::METRICS,
     model::fault::{Fault, Reason, Violation},
 };
 
@@ -134,6 +135,7 @@ impl Reason {
 /// The status of a fault, with `ErrorInfo` always, `BadRequest` where fields are at fault and `RetryInfo` where a retry
 /// helps.
 pub fn status(fault: &Fault) -> Status {
+    METRICS.refusals.get_or_create(&[("reason", fault.reason.name())]).inc();
     let mut details = ErrorDetails::new();
     let metadata: std::collections::HashMap<String, String> =
         fault.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();

@@ -31,6 +31,7 @@ mod stream;
 mod submit;
 mod support;
 mod surface;
+mod telemetry;
 mod tidy;
 mod transfer;
 mod trust;

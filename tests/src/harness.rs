@@ -140,6 +140,14 @@ impl Service {
         self.address
     }
 
+    /// Where its side port listens, if it has one.
+    pub fn side_address(&self) -> Option<SocketAddr> {
+        let lines = self.log();
+        let lines = lines.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let mut of_side = lines.filter(|line| line["message"] == "the side port listens");
+        of_side.find_map(|line| line["address"].as_str()?.parse().ok())
+    }
+
     /// The same as a URI.
     pub fn uri(&self) -> String {
         format!("http://{}", self.address)

@@ -5,7 +5,7 @@ use shared::{clock::Clock, convert::feed as door, feed::Event, status::status};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::feed::Feed;
+use crate::{feed::Feed, metrics::METRICS};
 
 /// FeedService.
 pub struct FeedHandlers {
@@ -15,6 +15,22 @@ pub struct FeedHandlers {
     pub clock: Arc<dyn Clock>,
 }
 
+/// A follower that is counted until this is dropped.
+struct Connected;
+
+impl Connected {
+    fn begin() -> Self {
+        METRICS.followers.inc();
+        Self
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        METRICS.followers.dec();
+    }
+}
+
 #[tonic::async_trait]
 impl FeedService for FeedHandlers {
     type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
@@ -22,10 +38,13 @@ impl FeedService for FeedHandlers {
     async fn follow(&self, request: Request<FollowRequest>) -> Result<Response<Self::FollowStream>, Status> {
         let position = door::follow(request.get_ref()).map_err(|fault| status(&fault))?;
         let events = self.feed.follow(position).await.map_err(|fault| status(&fault))?;
-        let clock = self.clock.clone();
+        let (clock, feed, connected) = (self.clock.clone(), self.feed.clone(), Connected::begin());
         let messages = events.map(move |event| match event {
-            Ok(Event::Opened { store, epoch, newest }) => Ok(door::opened(store, epoch, newest)),
-            Ok(Event::Records(records)) => Ok(door::records(records)),
+            Ok(Event::Opened { store, epoch, newest }) => {
+                let _counts_as_long_as_the_stream = &connected;
+                Ok(door::opened(store, epoch, newest))
+            }
+            Ok(Event::Records(records)) => Ok(door::records(records, feed.newest())),
             Ok(Event::Progress { newest }) => Ok(door::progress(newest, clock.now())),
             Err(fault) => Err(status(&fault)),
         });

@@ -37,6 +37,7 @@ use super::{
 use crate::{
     config::StreamRules,
     log::Log,
+    metrics::METRICS,
     submit::{Receipt, ReportRecord, Submitter, Work},
 };
 
@@ -58,8 +59,12 @@ impl IngestService for IngestHandlers {
         &self,
         request: Request<SubmitReportRequest>,
     ) -> Result<Response<SubmitReportResponse>, Status> {
-        let submitted = self.submit(&request).await.map_err(|fault| status(&fault))?;
-        Ok(Response::new(submitted))
+        let submitted = self.submit(&request).await;
+        match &submitted {
+            Ok(_) => _ = METRICS.accepted.inc(),
+            Err(fault) => METRICS.count_refused(fault),
+        }
+        Ok(Response::new(submitted.map_err(|fault| status(&fault))?))
     }
 
     type SubmitReportsStream = Acknowledgements;

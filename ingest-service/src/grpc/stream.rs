@@ -46,6 +46,7 @@ use super::{
 use crate::{
     config::StreamRules,
     log::Log,
+    metrics::METRICS,
     submit::{Outcome, Pending, Prepared, Receipt, Submitter, Work},
 };
 
@@ -252,8 +253,15 @@ impl Streams {
             }
         };
         match receipt {
-            Ok(receipt) => Wired::Receipt(receipt),
-            Err(fault) => Wired::Refusal(status_message(&fault)),
+            Ok(receipt) => {
+                METRICS.receipts.inc();
+                Wired::Receipt(receipt)
+            }
+            Err(fault) => {
+                METRICS.refusals.inc();
+                METRICS.count_refused(&fault);
+                Wired::Refusal(status_message(&fault))
+            }
         }
     }
 }

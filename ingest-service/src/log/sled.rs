@@ -26,6 +26,7 @@ use self::{
     space::Space,
 };
 use super::{Log, LogError};
+use crate::metrics::METRICS;
 
 /// Above a quarter of it a leaf becomes a blob file, which sled never syncs. It cannot be changed later.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
@@ -266,7 +267,9 @@ impl SledLog {
         guard(|| self.tree.flush())?;
         reach("flushed");
         if !is_planted("drop_fdatasync") {
+            let begun = Instant::now();
             (self.sync_data)(&self.data_file).map_err(|error| error.to_string())?;
+            METRICS.sync_time.observe(begun.elapsed().as_secs_f64());
         }
         reach("synced");
         Ok(())

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -15,11 +15,14 @@ use shared::{codec::Record, fault_point, model::log::Revision};
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Outcome, Snapshot, Work,
+    Outcome, Receipt, Snapshot, Work,
     facts_file::{FactsFile, Lines},
     storage_failed,
 };
-use crate::log::{Log, LogError};
+use crate::{
+    log::{Log, LogError},
+    metrics::METRICS,
+};
 
 /// After that long without work the log brings its head up to date.
 const IDLE: Duration = Duration::from_millis(10);
@@ -74,11 +77,17 @@ impl Appender {
     /// Makes the group durable, then visible, then answers.
     fn commit(&mut self, mut group: Group) -> Result<(), LogError> {
         fault_point::reach("begun");
+        let begun = Instant::now();
         if let Err(error) = self.log.append(&group.records) {
             for (reply, outcomes) in group.replies {
                 let _ = reply.send(vec![Err(storage_failed("the log has failed")); outcomes.len()]);
             }
             return Err(error);
+        }
+        if !group.records.is_empty() {
+            METRICS.commit_time.observe(begun.elapsed().as_secs_f64());
+            METRICS.commit_entries.observe(f64::from(u32::try_from(group.records.len()).unwrap_or(u32::MAX)));
+            METRICS.commit_bytes.observe(f64::from(u32::try_from(group.bytes).unwrap_or(u32::MAX)));
         }
         let (facts, last) = (std::mem::take(&mut group.facts), group.records.last().map(|record| record.link));
         self.publish(group);
@@ -97,6 +106,11 @@ impl Appender {
             self.durable.send_replace(revision);
         }
         for (reply, outcomes) in group.replies {
+            for outcome in &outcomes {
+                if let Ok(Receipt::Written { findings, .. }) = outcome {
+                    METRICS.count_findings(findings);
+                }
+            }
             // A caller that has gone will ask again with the same request id.
             let _ = reply.send(outcomes);
         }

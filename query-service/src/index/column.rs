@@ -251,6 +251,15 @@ impl Column {
         Some(())
     }
 
+    /// Cells that are plain or rare.
+    pub fn cell_count(&self) -> u64 {
+        let words = |block: &Arc<Block>| {
+            let words = block.present.iter().zip(&block.rare);
+            words.map(|(present, rare)| u64::from((present | rare).count_ones())).sum::<u64>()
+        };
+        self.blocks.iter().map(words).sum()
+    }
+
     /// Bytes in memory.
     pub fn byte_count(&self) -> usize {
         let codes = |codes: &Codes| match codes {

@@ -11,7 +11,10 @@ use std::{
 
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::model::fault::{Fault, Reason};
+use crate::{
+    metrics::count_shed,
+    model::fault::{Fault, Reason},
+};
 
 /// Hands out turns.
 #[derive(Debug)]
@@ -112,6 +115,7 @@ impl Gate {
     }
 
     fn overloaded(&self) -> Fault {
+        count_shed("queue");
         let message = format!("too many questions wait, or waited {} ms; try again later", self.wait_max.as_millis());
         Fault::new(Reason::Overloaded, message)
     }

@@ -71,6 +71,10 @@ impl Methods {
         self.by_path.get(path).copied().unwrap_or(Method { class: Class::Vital, input: None })
     }
 
+    pub(super) fn into_paths(self) -> Vec<String> {
+        self.by_path.into_keys().collect()
+    }
+
     pub(super) fn shapes(&self) -> Arc<Shapes> {
         self.shapes.clone()
     }

@@ -68,11 +68,12 @@ pub fn opened(store: StoreId, epoch: u64, newest: Revision) -> v1::FollowRespons
     }))
 }
 
-/// Consecutive entries. Their revisions follow from their own bytes.
-pub fn records(records: Vec<Record>) -> v1::FollowResponse {
+/// Consecutive entries, and how far the log is. Their revisions follow from their own bytes.
+pub fn records(records: Vec<Record>, newest: Revision) -> v1::FollowResponse {
     let record =
         |record: Record| follow_response::Record { entry: record.entry, chain_hash: record.link.chain_hash.0.to_vec() };
-    message(Message::Records(follow_response::Records { records: records.into_iter().map(record).collect() }))
+    let records = records.into_iter().map(record).collect();
+    message(Message::Records(follow_response::Records { records, newest_revision: newest.as_i64() }))
 }
 
 /// A progress mark.
@@ -113,6 +114,17 @@ pub fn event(response: v1::FollowResponse) -> Result<Event, Fault> {
             records.records.into_iter().map(record).collect::<Result<_, _>>().map(Event::Records)
         }
     }
+}
+
+/// How far the log is, if a message says so.
+pub fn newest(response: &v1::FollowResponse) -> Option<Revision> {
+    let newest = match response.message.as_ref()? {
+        Message::Opened(opened) => opened.newest_revision,
+        Message::Progress(progress) => progress.newest_revision,
+        // An earlier version does not say it.
+        Message::Records(records) => Some(records.newest_revision).filter(|newest| *newest > 0)?,
+    };
+    Revision::try_from(newest).ok()
 }
 
 /// The revision that an encoded entry says of itself, without reading the rest of it.

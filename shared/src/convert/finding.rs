@@ -29,6 +29,11 @@ pub(super) fn is_surely_readable(finding: &Finding) -> bool {
     i32::try_from(finding.unnamed_others).is_ok() && finding.others.iter().all(is_named)
 }
 
+/// What was found and how much it weighs, in the words of the API.
+pub fn words(finding: &Finding) -> (&'static str, &'static str) {
+    (finding.reason.to_proto().as_str_name(), finding.severity.to_proto().as_str_name())
+}
+
 /// A finding as the API writes it.
 pub(super) fn write(finding: &Finding) -> v1::Finding {
     let other = |(report, revision): &(_, Revision)| v1::finding::Other {

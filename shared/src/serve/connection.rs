@@ -27,6 +27,7 @@ use crate::{
     admit::Answers,
     config::LoadConfig,
     limits::{CONNECTION_CALLS_MAX, HEADER_BYTES_MAX},
+    metrics::METRICS,
     tls::{Tls, certificate_of},
 };
 
@@ -112,10 +113,12 @@ where
                 is_failing = accepted.is_err();
                 let Ok((io, from)) = accepted else { continue };
                 let Some(counted) = addresses.count(from.ip()) else {
+                    METRICS.connections_refused.inc();
                     tracing::debug!(%from, "too many connections from this address");
                     continue;
                 };
                 let connection = self.clone();
+                METRICS.connections.inc();
                 self.open.spawn(async move {
                     connection.begin(io, from).await;
                     drop((counted, place));
@@ -244,12 +247,14 @@ impl Addresses {
             return None;
         }
         *count += 1;
+        METRICS.connections_open.inc();
         Some(Counted { open: self.open.clone(), address })
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        METRICS.connections_open.dec();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.address) {
             *count -= 1;

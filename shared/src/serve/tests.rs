@@ -36,6 +36,7 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
         drain_ms_max: 1_000,
         load: crate::config::LoadConfig::default(),
         log: String::new(),
+        side_listen: None,
         log_format: crate::telemetry::LogFormat::Text,
         #[cfg(debug_assertions)]
         fault_points: String::new(),
