@@ -1,6 +1,12 @@
 //! `cargo demo`: both services, the real input, and the headline question.
 
-use std::{collections::BTreeSet, error::Error, fs, net::TcpListener};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
 
 use clap::Parser;
 use comfy_table::{Table, presets::UTF8_BORDERS_ONLY};
@@ -19,14 +25,80 @@ use tests::{
     harness::{FREE_PORT, Service, start_ingest, start_query_over, workspace},
     reform,
 };
-use tonic::transport::Channel;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-/// Start both services on fresh data, load the register and the reports, and ask
+/// Start both services on fresh data, or take those that run; load the register and the reports, and ask
 #[derive(Parser)]
 struct Arguments {
     /// Stop after printing
     #[arg(long)]
     once: bool,
+
+    /// Load an ingest-service that runs, such as https://localhost:50051, instead of starting one
+    #[arg(long, requires = "query")]
+    ingest: Option<String>,
+
+    /// Ask the query-service that follows it, such as https://localhost:50052
+    #[arg(long, requires = "ingest")]
+    query: Option<String>,
+
+    /// Directory that `cargo secrets` has made, for services behind TLS: the certificate of "admin" is shown
+    #[arg(long, requires = "ingest")]
+    secrets: Option<PathBuf>,
+}
+
+/// Services to load and to ask.
+struct Services {
+    ingest: (Channel, String),
+    query: (Channel, String),
+    /// What grpcurl needs to reach them.
+    options: String,
+    /// Those that were started here; they end with this.
+    started: Vec<Service>,
+}
+
+impl Services {
+    /// Starts both on fresh data.
+    fn start() -> Result<Self, Box<dyn Error>> {
+        println!("Building the services …");
+        let data = workspace().join("target/demo");
+        if let Ok(head) = fs::File::open(data.join("ingest/head")) {
+            head.try_lock().map_err(|_| "another demonstration is running; end it first")?;
+        }
+        if data.exists() {
+            fs::remove_dir_all(&data)?;
+        }
+        let ingest = start_ingest(&data.join("ingest"), &listen(50051));
+        let often = ["--checkpoint-ms-min", "1000"];
+        let query = start_query_over(&data.join("query"), &ingest.uri(), &listen(50052), &often);
+        println!("ingest-service on {}, query-service on {}, data in target/demo\n", ingest.address(), query.address());
+        Ok(Self {
+            ingest: (ingest.channel(), ingest.address().to_string()),
+            query: (query.channel(), query.address().to_string()),
+            options: "-plaintext".to_owned(),
+            started: vec![ingest, query],
+        })
+    }
+
+    /// Takes those that run.
+    fn running(ingest: &str, query: &str, secrets: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let connect = |uri: &str| -> Result<(Channel, String), Box<dyn Error>> {
+            let mut endpoint = Endpoint::from_shared(uri.to_owned())?;
+            if let Some(secrets) = secrets {
+                let read = |name: &str| fs::read(secrets.join(name));
+                let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read("ca.pem")?));
+                endpoint =
+                    endpoint.tls_config(tls.identity(Identity::from_pem(read("admin.pem")?, read("admin.key")?)))?;
+            }
+            let authority = endpoint.uri().authority().map(ToString::to_string).unwrap_or_default();
+            Ok((endpoint.connect_lazy(), authority))
+        };
+        let options = secrets.map_or("-plaintext".to_owned(), |secrets| {
+            let secrets = secrets.display();
+            format!("-cacert {secrets}/ca.pem -H \"authorization: Bearer $(cat {secrets}/admin.token)\"")
+        });
+        Ok(Self { ingest: connect(ingest)?, query: connect(query)?, options, started: Vec::new() })
+    }
 }
 
 const MODELS: [(&str, &str); 2] = [
@@ -38,22 +110,14 @@ const DAY: &str = "2017-08-17";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments = Arguments::parse();
-    println!("Building the services …");
-    let data = workspace().join("target/demo");
-    if let Ok(head) = fs::File::open(data.join("ingest/head")) {
-        head.try_lock().map_err(|_| "another demonstration is running; end it first")?;
-    }
-    if data.exists() {
-        fs::remove_dir_all(&data)?;
-    }
-    let ingest = start_ingest(&data.join("ingest"), &listen(50051));
-    let query = start_query_over(&data.join("query"), &ingest.uri(), &listen(50052), &["--checkpoint-ms-min", "1000"]);
-    println!("ingest-service on {}, query-service on {}, data in target/demo\n", ingest.address(), query.address());
-
+    let Arguments { once, ingest, query, secrets } = Arguments::parse();
+    let services = match (ingest, query) {
+        (Some(ingest), Some(query)) => Services::running(&ingest, &query, secrets.as_deref())?,
+        _ => Services::start()?,
+    };
     let bar = ProgressBar::new(fixtures::load_count() as u64);
     bar.set_style(ProgressStyle::with_template("Loading {bar:40} {pos}/{len} {msg}")?);
-    let revision = fixtures::load(ingest.channel(), |what, count| {
+    let revision = fixtures::load(services.ingest.0.clone(), |what, count| {
         bar.set_message(what.to_owned());
         bar.inc(count as u64);
     })
@@ -64,10 +128,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         fixtures::load_count()
     );
 
-    print_reform(&ingest).await?;
-    print_shares(&mut QueryServiceClient::new(query.channel()), revision).await?;
-    print_examples(&ingest, &query);
-    if !arguments.once {
+    print_reform(services.ingest.0.clone()).await?;
+    print_shares(&mut QueryServiceClient::new(services.query.0.clone()), revision).await?;
+    print_examples(&services);
+    if !once && !services.started.is_empty() {
         println!("\nBoth services stay up; Ctrl-C ends them.");
         let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
@@ -85,8 +149,8 @@ fn listen(port: u16) -> String {
 }
 
 /// What the reform of 2025 did to the map, and to the five districts.
-async fn print_reform(ingest: &Service) -> Result<(), Box<dyn Error>> {
-    let mut registry = RegistryServiceClient::new(ingest.channel());
+async fn print_reform(ingest: Channel) -> Result<(), Box<dyn Error>> {
+    let mut registry = RegistryServiceClient::new(ingest);
     println!("\nUnits before and after the reform of 1 July 2025, which is one change in the log");
     let mut table = Table::new();
     table.load_style(UTF8_BORDERS_ONLY);
@@ -185,10 +249,11 @@ fn row(model: &str, who: &str, share: &Share) -> [String; 7] {
     ]
 }
 
-fn print_examples(ingest: &Service, query: &Service) {
+fn print_examples(services: &Services) {
     println!("\nTry (grpcurl asks the services what they offer):");
-    let ask = |service: &Service, method: &str, request: &str| {
-        println!("  grpcurl -plaintext -d '{request}' {} tonghop.v1.{method}", service.address());
+    let Services { ingest: (_, ingest), query: (_, query), options, .. } = services;
+    let ask = |address: &str, method: &str, request: &str| {
+        println!("  grpcurl {options} -d '{request}' {address} tonghop.v1.{method}");
     };
     let share = |indicator: &str, rest: &str| format!(r#"{{"indicator":"{indicator}",{rest}}}"#);
     let communes = r#""units":{"under":"district-171","level":"COMMUNE"},"on":"2017-08-17""#;
