@@ -86,7 +86,8 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = request_id(request.headers());
         let path = request.uri().path().to_owned();
-        let span = tracing::info_span!("call", method = %path, request_id = id.to_str().unwrap_or_default());
+        // Lines of a call have it whatever is logged.
+        let span = tracing::error_span!("call", method = %path, request_id = id.to_str().unwrap_or_default());
         let (start, measured) = (Instant::now(), measured(&path));
         let is_stream = STREAMS.iter().any(|stream| path.starts_with(stream));
         let limit = (!is_stream).then(|| self.limit(request.headers()));

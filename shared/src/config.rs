@@ -25,7 +25,7 @@ pub struct ServerConfig {
     #[command(flatten)]
     pub load: LoadConfig,
 
-    /// Address of the side port: liveness and readiness over HTTP; without it there is none
+    /// Address of the side port: liveness, readiness, metrics and what is logged, over HTTP; without it there is none
     #[arg(long, global = true, env = "TONGHOP_SIDE_LISTEN")]
     pub side_listen: Option<SocketAddr>,
 

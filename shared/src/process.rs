@@ -57,7 +57,7 @@ pub fn set_fault_points(config: &ServerConfig) -> Result<(), StartError> {
 /// # Errors
 /// [`StartError`] if there is nothing to run it in.
 pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop, Side) -> F) -> Result<F::Output, StartError> {
-    telemetry::init(config.log_format, &config.log).map_err(StartError::Logging)?;
+    let log = telemetry::init(config.log_format, &config.log).map_err(StartError::Logging)?;
     set_fault_points(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = Stop::default();
@@ -65,7 +65,7 @@ pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop, Side) ->
     let guard = runtime.enter();
     survive_file_size_limit()?;
     drop(guard);
-    let side = Side::default();
+    let side = Side::new(log);
     if let Some(listen) = config.side_listen {
         let listener = runtime.block_on(side::bind(listen)).map_err(|error| StartError::Bind(listen, error))?;
         runtime.spawn(side.clone().serve(listener));
