@@ -22,3 +22,4 @@ pub mod serve;
 pub mod side;
 pub mod status;
 pub mod telemetry;
+pub mod trace;

@@ -1,7 +1,14 @@
 //! Structured logs on standard error, and what of them is written, which can change while the process runs.
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use opentelemetry_sdk::trace::SdkTracer;
+use tracing::Metadata;
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+/// Spans of these are traced; libraries have their own.
+const OURS: [&str; 3] = ["shared", "ingest_service", "query_service"];
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -40,11 +47,15 @@ impl LogFilter {
     }
 }
 
-/// Starts logging for this process.
+/// Starts logging for this process, and hands its spans to `tracer`, whatever is logged.
 ///
 /// # Errors
 /// A filter that is none, or logging that was started before.
-pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, Box<dyn std::error::Error + Send + Sync>> {
+pub(crate) fn init(
+    format: LogFormat,
+    filter: &str,
+    tracer: Option<SdkTracer>,
+) -> Result<LogFilter, Box<dyn std::error::Error + Send + Sync>> {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(filter)?);
     // A line that cannot be written must not be complained about on the same closed pipe: that would panic.
     let lines = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
@@ -52,6 +63,11 @@ pub fn init(format: LogFormat, filter: &str) -> Result<LogFilter, Box<dyn std::e
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    let is_ours = |about: &Metadata<'_>| about.is_span() && OURS.iter().any(|name| about.target().starts_with(name));
+    let spans = tracer.map(|tracer| {
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        layer.with_location(false).with_threads(false).with_filter(filter_fn(is_ours))
+    });
+    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
     Ok(LogFilter::new(handle))
 }

@@ -84,7 +84,7 @@ fn help_documents_every_setting_with_its_variable_and_default() {
         {
             assert!(help.contains(flag) && help.contains(&format!("[env: {variable}=")), "{flag}: {help}");
         }
-        let switches = ["--allow-plaintext", "--store-id", "--side-listen"];
+        let switches = ["--allow-plaintext", "--store-id", "--side-listen", "--otlp-endpoint"];
         for flag in flags.iter().filter(|flag| !switches.iter().any(|switch| flag.contains(switch))) {
             let flag = flag.split_whitespace().next().unwrap();
             let section = help.split(flag).nth(1).unwrap().split("\n      --").next().unwrap();

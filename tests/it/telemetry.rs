@@ -2,6 +2,7 @@
 
 mod logs;
 mod metrics;
+mod traces;
 
 use std::{
     net::{SocketAddr, TcpListener},
