@@ -19,6 +19,7 @@ use shared::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::Stream;
+use tracing::Instrument;
 
 use crate::log::Log;
 
@@ -96,13 +97,14 @@ impl Feed {
         let (sender, events) = mpsc::channel(MESSAGES_AHEAD_MAX);
         let (end_sender, end) = oneshot::channel();
         let feed = self.clone();
-        self.stop.calls.spawn(async move {
+        let send = async move {
             if let Err(fault) = feed.send_all(after, &sender).await {
                 tracing::debug!(reason = fault.reason.name(), "a follower was cut: {fault}");
                 // If it has gone by itself there is nobody to tell.
                 let _ = end_sender.send(fault);
             }
-        });
+        };
+        self.stop.calls.spawn(send.in_current_span());
         Ok(Events { events, end: Some(end) })
     }
 

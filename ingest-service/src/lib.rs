@@ -7,6 +7,7 @@ pub mod log;
 pub mod maintenance;
 mod metrics;
 pub mod submit;
+mod traces;
 pub mod transfer;
 mod watchdog;
 

@@ -49,8 +49,10 @@ use shared::{
         log::{Link, Revision},
         term::Term,
     },
+    trace,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tracing::{Instrument, Span, field::Empty};
 
 pub use self::state::{ReportRecord, Snapshot};
 use self::{
@@ -129,6 +131,8 @@ pub struct Prepared {
 struct Job {
     pieces: Vec<Result<Prepared, Fault>>,
     reply: oneshot::Sender<Vec<Outcome>>,
+    /// The trace of their caller.
+    trace: Option<String>,
 }
 
 /// Hands work to the writer and shows what is durable. Cheap to clone.
@@ -281,8 +285,14 @@ impl Submitter {
     pub async fn submit(&self, work: Work, by: &Arc<Caller>) -> Outcome {
         let prepared = self.prepare(work, by)?;
         let room = self.queue.try_room(Lane::Calls).ok_or_else(overloaded)?;
-        let mut outcomes = self.enqueue(Lane::Calls, vec![Ok(prepared)], room).outcomes().await;
-        outcomes.pop().unwrap_or_else(|| Err(storage_failed("the writer has stopped")))
+        let pending = self.enqueue(Lane::Calls, vec![Ok(prepared)], room);
+        let span = if trace::is_on() { tracing::info_span!("commit", revision = Empty) } else { Span::none() };
+        let mut outcomes = pending.outcomes().instrument(span.clone()).await;
+        let outcome = outcomes.pop().unwrap_or_else(|| Err(storage_failed("the writer has stopped")));
+        if let Ok(Receipt::Written { last, .. }) = &outcome {
+            span.record("revision", last.revision.as_i64());
+        }
+        outcome
     }
 
     /// Hands in pieces of work that are decided one after the other; waits while there is no room for them.
@@ -298,7 +308,7 @@ impl Submitter {
         let (reply, answer) = oneshot::channel();
         let count = pieces.len();
         // If the writer is gone, so is the reply, and whoever waits for it hears of it.
-        self.queue.push(lane, Job { pieces, reply }, room);
+        self.queue.push(lane, Job { pieces, reply, trace: trace::current() }, room);
         Pending { answer, count }
     }
 
@@ -410,13 +420,20 @@ impl Decider {
         if group.replies.is_empty() {
             self.space = self.check_space();
         }
-        let Job { pieces, reply } = job;
+        let Job { pieces, reply, trace } = job;
         // Who has left, or is past its deadline, asks again with the same request id.
         if reply.is_closed() {
             return;
         }
         group.pieces += pieces.len();
-        let outcomes = pieces.into_iter().map(|piece| self.decide(piece?, group)).collect();
+        let outcomes: Vec<Outcome> = pieces.into_iter().map(|piece| self.decide(piece?, group)).collect();
+        if let Some(trace) = trace {
+            let revisions = outcomes.iter().filter_map(|outcome| match outcome {
+                Ok(Receipt::Written { last, .. }) => Some(last.revision),
+                Ok(Receipt::There(_) | Receipt::Valid { .. }) | Err(_) => None,
+            });
+            group.traces.extend(revisions.map(|revision| (revision, trace.clone())));
+        }
         group.replies.push((reply, outcomes));
     }
 

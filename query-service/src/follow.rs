@@ -3,17 +3,17 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use http::{HeaderValue, header::AUTHORIZATION};
-use proto::v1::feed_service_client::FeedServiceClient;
+use proto::v1::{FollowResponse, feed_service_client::FeedServiceClient};
 use shared::{
     convert::feed as door,
     feed::Event,
     limits::MESSAGE_BYTES_MAX,
     model::{
         fault::{Fault, Reason},
-        log::StoreId,
+        log::{Revision, StoreId},
     },
     serve::{Health, Stop},
-    status,
+    status, trace,
 };
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,6 +22,7 @@ use tonic::{
     metadata::MetadataMap,
     transport::{Channel, Endpoint},
 };
+use tracing::Span;
 
 use crate::{
     apply::{Applier, ApplyFault, Snapshot},
@@ -234,6 +235,7 @@ impl Follower {
             let message = self.in_time(messages.message()).await?.map_err(|status| broken(&status))?;
             let message = message.ok_or_else(|| Broken::Connection("the feed ended".to_owned()))?;
             let newest = door::newest(&message);
+            let traced = spans(&message);
             match door::event(message).map_err(Broken::Refused)? {
                 Event::Opened { store, epoch, newest } => {
                     self.open(store, epoch)?;
@@ -248,7 +250,10 @@ impl Follower {
                         self.applier.apply(record).map_err(|fault| refused(&fault))?;
                         METRICS.applied.inc();
                     }
+                    let publish = |apply: &Span| tracing::info_span!(parent: apply, "publish");
+                    let publishing: Vec<Span> = traced.iter().map(publish).collect();
                     self.publish();
+                    drop(publishing);
                 }
                 Event::Progress { newest } => {
                     let last = self.applier.position().map(|position| position.link.revision);
@@ -301,6 +306,19 @@ impl Follower {
         self.view.set_standing(Standing::Refused(fault));
         self.health.set_serving(false).await;
     }
+}
+
+/// Spans of the changes that a message brings, in the traces that they are of: until they are visible.
+fn spans(message: &FollowResponse) -> Vec<Span> {
+    if !trace::is_on() {
+        return Vec::new();
+    }
+    let span = |(revision, traceparent): (Revision, String)| {
+        let span = tracing::info_span!(parent: None, "apply", revision = revision.as_i64());
+        trace::go_on(&span, &traceparent);
+        span
+    };
+    door::traces(message).into_iter().map(span).collect()
 }
 
 /// What an error of the feed means for what has been taken in.

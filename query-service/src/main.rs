@@ -16,7 +16,7 @@ fn main() -> ExitCode {
 
 fn serve(config: Config) -> ExitCode {
     let server = config.server.clone();
-    match process::run(&server, |stop, side| query_service::run(config, stop, side)) {
+    match process::run(env!("CARGO_PKG_NAME"), &server, |stop, side| query_service::run(config, stop, side)) {
         Ok(Ok(())) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS

@@ -5,11 +5,15 @@ mod seen;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use shared::model::{
-    fault::{Fault, Reason},
-    log::{Revision, StoreId},
+use shared::{
+    model::{
+        fault::{Fault, Reason},
+        log::{Revision, StoreId},
+    },
+    trace,
 };
 use tokio::{sync::watch, time::Instant};
+use tracing::{Instrument, Span};
 
 pub use self::seen::Seen;
 use crate::index::Index;
@@ -117,10 +121,17 @@ impl View {
             Standing::Following => at_least.is_none_or(|wanted| wanted <= state.revision),
         };
         let decided = async { state.wait_for(is_decided).await.is_ok() };
-        let is_in_time = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, decided).await.unwrap_or(false),
-            None => decided.await,
+        let span = match at_least {
+            Some(wanted) if trace::is_on() => tracing::info_span!("wait", at_least_revision = wanted.as_i64()),
+            _ => Span::none(),
         };
+        let in_time = async {
+            match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline, decided).await.unwrap_or(false),
+                None => decided.await,
+            }
+        };
+        let is_in_time = in_time.instrument(span).await;
         let state = self.shared.state.borrow();
         let revision = state.revision;
         match &state.standing {

@@ -36,6 +36,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use tonic::body::Body;
 use tower::{Layer, Service};
+use tracing::Span;
 
 pub use self::answers::Answers;
 pub(crate) use self::body::REFUSALS;
@@ -181,9 +182,10 @@ pub async fn off_thread<T: Send + 'static>(
         Some(place) => turn(place).await?,
         None => None,
     };
+    let span = Span::current();
     let work = move || {
         let _until_it_is_over = (place, turn);
-        work()
+        span.in_scope(work)
     };
     let done = if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         catch_unwind(AssertUnwindSafe(work)).map_err(Some)

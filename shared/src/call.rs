@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, field::Empty};
 use uuid::Uuid;
 
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     metrics::measured,
     model::fault::{Fault, Reason},
     status::{reason_name, status},
+    trace,
 };
 
 /// When a call must have been answered. Handlers that wait find it in the extensions of their request.
@@ -86,7 +87,16 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = request_id(request.headers());
         let path = request.uri().path().to_owned();
-        let span = tracing::info_span!("call", method = %path, request_id = id.to_str().unwrap_or_default());
+        // Lines of a call have it whatever is logged.
+        let span = tracing::error_span!(
+            "call",
+            method = %path,
+            request_id = id.to_str().unwrap_or_default(),
+            trace_id = Empty,
+            otel.name = Empty,
+            otel.kind = Empty
+        );
+        trace::receive(&span, &path, request.headers());
         let (start, measured) = (Instant::now(), measured(&path));
         let is_stream = STREAMS.iter().any(|stream| path.starts_with(stream));
         let limit = (!is_stream).then(|| self.limit(request.headers()));

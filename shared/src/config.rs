@@ -37,9 +37,22 @@ pub struct ServerConfig {
     #[command(flatten)]
     pub load: LoadConfig,
 
-    /// Address of the side port: liveness and readiness over HTTP; without it there is none
+    /// Address of the side port: liveness, readiness, metrics and what is logged, over HTTP; without it there is none
     #[arg(long, global = true, env = "TONGHOP_SIDE_LISTEN")]
     pub side_listen: Option<SocketAddr>,
+
+    /// Where traces are sent, by OTLP over gRPC in plain text, such as "http://127.0.0.1:4317"; without it nothing is traced.
+    /// The standard name of the variable, OTEL_EXPORTER_OTLP_ENDPOINT, is understood too
+    #[arg(long, env = "TONGHOP_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+
+    /// The same by its standard name
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide = true)]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+
+    /// How many hundredths of the calls are traced of which the caller has not decided it
+    #[arg(long, env = "TONGHOP_TRACE_PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub trace_percent: u8,
 
     /// What is logged, such as "info" or "info,tonic=debug"
     #[arg(long, env = "TONGHOP_LOG", default_value = "info")]
@@ -184,6 +197,12 @@ impl LoadConfig {
 }
 
 impl ServerConfig {
+    /// Where traces are sent, if anywhere.
+    pub fn otlp_endpoint(&self) -> Option<&str> {
+        let named = self.otlp_endpoint.as_deref().or(self.otel_exporter_otlp_endpoint.as_deref());
+        named.filter(|endpoint| !endpoint.is_empty())
+    }
+
     /// Longest time a unary call may take.
     pub fn deadline_max(&self) -> Duration {
         Duration::from_millis(self.deadline_ms_max)

@@ -25,3 +25,4 @@ pub mod side;
 pub mod status;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;

@@ -7,6 +7,7 @@ use crate::{
     serve::{Stop, stop_signal, survive_file_size_limit},
     side::{self, Side},
     telemetry,
+    trace::Sending,
 };
 
 /// Threads that still block when the service has ended are given that long.
@@ -24,6 +25,9 @@ pub enum StartError {
     /// The runtime cannot be started.
     #[error("cannot start the runtime: {0}")]
     Runtime(#[from] std::io::Error),
+    /// Traces cannot be sent to that.
+    #[error("cannot send traces to {0}: {1}")]
+    Traces(String, opentelemetry_otlp::ExporterBuildError),
     /// The address of the side port cannot be used.
     #[error("cannot listen on {0}: {1}")]
     Bind(SocketAddr, std::io::Error),
@@ -34,7 +38,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Bind(..) => 69,
-            Self::Logging(_) | Self::FaultPoints(_) | Self::Runtime(_) => 71,
+            Self::Logging(_) | Self::Traces(..) | Self::FaultPoints(_) | Self::Runtime(_) => 71,
         }
     }
 }
@@ -51,21 +55,34 @@ pub fn set_fault_points(config: &ServerConfig) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Runs a service until it ends by itself or SIGTERM or SIGINT tells it to; answers how it ended. The side port answers from
+/// Runs the service of that name until it ends by itself or SIGTERM or SIGINT tells it to; answers how it ended. The side port answers from
 /// before the service starts until it has ended.
 ///
 /// # Errors
 /// [`StartError`] if there is nothing to run it in.
-pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop, Side) -> F) -> Result<F::Output, StartError> {
-    telemetry::init(config.log_format, &config.log).map_err(StartError::Logging)?;
-    set_fault_points(config)?;
+pub fn run<F: Future>(
+    name: &'static str,
+    config: &ServerConfig,
+    service: impl FnOnce(Stop, Side) -> F,
+) -> Result<F::Output, StartError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let (sending, tracer) = match config.otlp_endpoint() {
+        Some(endpoint) => {
+            let _guard = runtime.enter();
+            let begun = Sending::begin(name, endpoint, config.trace_percent);
+            let (sending, tracer) = begun.map_err(|error| StartError::Traces(endpoint.to_owned(), error))?;
+            (Some(sending), Some(tracer))
+        }
+        None => (None, None),
+    };
+    let log = telemetry::init(config.log_format, &config.log, tracer).map_err(StartError::Logging)?;
+    set_fault_points(config)?;
     let stop = Stop::default();
     let token = stop.token.clone();
     let guard = runtime.enter();
     survive_file_size_limit()?;
     drop(guard);
-    let side = Side::default();
+    let side = Side::new(log);
     if let Some(listen) = config.side_listen {
         let listener = runtime.block_on(side::bind(listen)).map_err(|error| StartError::Bind(listen, error))?;
         runtime.spawn(side.clone().serve(listener));
@@ -78,6 +95,9 @@ pub fn run<F: Future>(config: &ServerConfig, service: impl FnOnce(Stop, Side) ->
         token.cancel();
     });
     let ended = runtime.block_on(service(stop, side));
+    if let Some(sending) = sending {
+        sending.end();
+    }
     runtime.shutdown_timeout(LAST_MOMENT);
     Ok(ended)
 }

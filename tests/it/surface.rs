@@ -85,7 +85,7 @@ fn help_documents_every_setting_with_its_variable_and_default() {
             assert!(help.contains(flag) && help.contains(&format!("[env: {variable}=")), "{flag}: {help}");
         }
         // What is off unless it is named has no default.
-        let off = ["--allow-", "--store-id", "--tls-", "--principals", "--jwt-", "--ingest-", "--side-"];
+        let off = ["--allow-", "--store-id", "--tls-", "--principals", "--jwt-", "--ingest-", "--side-", "--otlp-"];
         for flag in flags {
             let flag = flag.split_whitespace().next().unwrap();
             let section = help.split(flag).nth(1).unwrap().split("\n      --").next().unwrap();

@@ -1,6 +1,8 @@
 //! What the services tell of themselves on their side ports.
 
+mod logs;
 mod metrics;
+mod traces;
 
 use std::{
     net::{SocketAddr, TcpListener},

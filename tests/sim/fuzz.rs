@@ -144,7 +144,7 @@ fn take_in(random: &mut StdRng, pool: &DescriptorPool, words: &Words, log: &Memo
     let record = Record { link: next_link(&last, &entry), entry };
     // Neither may panic; what they say is theirs.
     let _ = codec::decode(&record);
-    let mut response = convert::feed::records(vec![record.clone()], record.link.revision).encode_to_vec();
+    let mut response = convert::feed::records(vec![record.clone()], record.link.revision, Vec::new()).encode_to_vec();
     if random.random_bool(0.5) {
         damage(random, &mut response);
     }

@@ -1,11 +1,11 @@
 use std::{pin::Pin, sync::Arc};
 
 use proto::v1::{FollowRequest, FollowResponse, feed_service_server::FeedService};
-use shared::{clock::Clock, convert::feed as door, feed::Event, status::status};
+use shared::{clock::Clock, codec::Record, convert::feed as door, feed::Event, model::log::Revision, status::status};
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 
-use crate::{feed::Feed, metrics::METRICS};
+use crate::{feed::Feed, metrics::METRICS, traces::RECENT};
 
 /// FeedService.
 pub struct FeedHandlers {
@@ -44,7 +44,11 @@ impl FeedService for FeedHandlers {
                 let _counts_as_long_as_the_stream = &connected;
                 Ok(door::opened(store, epoch, newest))
             }
-            Ok(Event::Records(records)) => Ok(door::records(records, feed.newest())),
+            Ok(Event::Records(records)) => {
+                let revision = |record: Option<&Record>| record.map_or(Revision::ZERO, |record| record.link.revision);
+                let traces = RECENT.of(&(revision(records.first())..=revision(records.last())));
+                Ok(door::records(records, feed.newest(), traces))
+            }
             Ok(Event::Progress { newest }) => Ok(door::progress(newest, clock.now())),
             Err(fault) => Err(status(&fault)),
         });

@@ -38,6 +38,7 @@ use tokio::{
 use tokio_stream::{Stream, StreamExt};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Status, Streaming};
+use tracing::Instrument;
 
 use super::{
     ingest::{command_of, entry_at},
@@ -126,19 +127,22 @@ impl Streams {
         let (end_sender, end) = oneshot::channel();
         let open = self.stop.calls.token();
         let streams = self.clone();
-        tokio::spawn(async move {
+        let take = async move {
             let end = streams.take(messages, taken_sender).await;
             // Whoever would hear it ends only when the caller is gone.
             let _ = taking_ended_sender.send(end);
-        });
-        tokio::spawn(hand_in(self.submitter.clone(), taken, handed_sender));
-        self.stop.calls.clone().spawn(async move {
+        };
+        tokio::spawn(take.in_current_span());
+        tokio::spawn(hand_in(self.submitter.clone(), taken, handed_sender).in_current_span());
+        let calls = self.stop.calls.clone();
+        let acknowledge = async move {
             if let Some(fault) = self.acknowledge(handed_in, &sender, taking_ended).await {
                 tracing::debug!(reason = fault.reason.name(), "a stream of reports was ended: {fault}");
                 // If the caller has gone by itself there is nobody to tell.
                 let _ = end_sender.send(fault);
             }
-        });
+        };
+        calls.spawn(acknowledge.in_current_span());
         Acknowledgements { messages: messages_out, end: Some(end), _open: open }
     }
 
@@ -181,7 +185,7 @@ impl Streams {
                     }
                     pieces
                 };
-                let chunk = Taken { prepared: tokio::spawn(prepare), count, window };
+                let chunk = Taken { prepared: tokio::spawn(prepare.in_current_span()), count, window };
                 if taken.send(chunk).await.is_err() {
                     return None;
                 }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     log::{Log, LogError},
     metrics::METRICS,
+    traces::RECENT,
 };
 
 /// After that long without work the log brings its head up to date.
@@ -38,6 +39,8 @@ pub(super) struct Group {
     pub(super) snapshot: Option<Snapshot>,
     /// What is to be kept of the records.
     pub(super) facts: Lines,
+    /// Of which traces the ends of changes are.
+    pub(super) traces: Vec<(Revision, String)>,
     /// Work that is done with; letting go of it takes time, too.
     pub(super) done: Vec<Work>,
 }
@@ -100,6 +103,7 @@ impl Appender {
 
     /// Lets everybody see a group that is durable.
     pub(super) fn publish(&self, group: Group) {
+        RECENT.remember(group.traces);
         if let Some(snapshot) = group.snapshot {
             let revision = snapshot.revision;
             self.published.store(Arc::new(snapshot));

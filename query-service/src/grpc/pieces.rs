@@ -17,6 +17,7 @@ use shared::{
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
 use tonic::Status;
+use tracing::Instrument;
 
 /// Pieces that wait for a reader.
 const PIECES_AHEAD_MAX: usize = 4;
@@ -87,13 +88,14 @@ where
     let (end_sender, end) = oneshot::channel();
     let outlet = Outlet { sender, stop: stop.clone(), slow_after };
     let work = in_place(work(outlet));
-    stop.calls.spawn(async move {
+    let send = async move {
         if let Err(fault) = work.await {
             tracing::debug!(reason = fault.reason.name(), "a stream was cut: {fault}");
             // If the reader has gone by itself there is nobody to tell.
             let _ = end_sender.send(fault);
         }
-    });
+    };
+    stop.calls.spawn(send.in_current_span());
     let receiver = tokio_stream::wrappers::ReceiverStream::new(receiver);
     let pieces = tokio_stream::StreamExt::map(receiver, Ok);
     Box::pin(tokio_stream::StreamExt::chain(pieces, Last { end: Some(end), item: PhantomData }))

@@ -17,6 +17,11 @@ use crate::{
     },
 };
 
+/// Traces that are read of one message.
+const TRACES_MAX: usize = 1_024;
+/// What is longer is no traceparent of today.
+const TRACEPARENT_BYTES_MAX: usize = 128;
+
 /// Follow, as the server reads it: where the follower stands; nothing if it follows no store yet.
 ///
 /// # Errors
@@ -68,12 +73,15 @@ pub fn opened(store: StoreId, epoch: u64, newest: Revision) -> v1::FollowRespons
     }))
 }
 
-/// Consecutive entries, and how far the log is. Their revisions follow from their own bytes.
-pub fn records(records: Vec<Record>, newest: Revision) -> v1::FollowResponse {
+/// Consecutive entries, how far the log is, and of which traces the ends of changes among them are. Their revisions follow from their own bytes.
+pub fn records(records: Vec<Record>, newest: Revision, traces: Vec<(Revision, String)>) -> v1::FollowResponse {
     let record =
         |record: Record| follow_response::Record { entry: record.entry, chain_hash: record.link.chain_hash.0.to_vec() };
     let records = records.into_iter().map(record).collect();
-    message(Message::Records(follow_response::Records { records, newest_revision: newest.as_i64() }))
+    let trace =
+        |(revision, traceparent): (Revision, _)| follow_response::Trace { revision: revision.as_i64(), traceparent };
+    let traces = traces.into_iter().map(trace).collect();
+    message(Message::Records(follow_response::Records { records, newest_revision: newest.as_i64(), traces }))
 }
 
 /// A progress mark.
@@ -125,6 +133,17 @@ pub fn newest(response: &v1::FollowResponse) -> Option<Revision> {
         Message::Records(records) => Some(records.newest_revision).filter(|newest| *newest > 0)?,
     };
     Revision::try_from(newest).ok()
+}
+
+/// Traces of changes that a message brings, each with the revision of the change's end; one that is no traceparent is left
+/// out.
+pub fn traces(response: &v1::FollowResponse) -> Vec<(Revision, String)> {
+    let Some(Message::Records(records)) = &response.message else { return Vec::new() };
+    let traces = records.traces.iter().filter(|trace| trace.traceparent.len() <= TRACEPARENT_BYTES_MAX);
+    traces
+        .take(TRACES_MAX)
+        .filter_map(|trace| Some((trace.revision.try_into().ok()?, trace.traceparent.clone())))
+        .collect()
 }
 
 /// The revision that an encoded entry says of itself, without reading the rest of it.

@@ -37,6 +37,9 @@ async fn a_handler_that_panics_answers_internal_and_the_next_call_works() {
         load: crate::config::LoadConfig::default(),
         log: String::new(),
         side_listen: None,
+        otlp_endpoint: None,
+        otel_exporter_otlp_endpoint: None,
+        trace_percent: 100,
         log_format: crate::telemetry::LogFormat::Text,
         #[cfg(debug_assertions)]
         fault_points: String::new(),

@@ -24,6 +24,11 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 pub enum Ask {
     /// Ask the side port of the running service whether it is ready: exit code 0 if it is, else 1
     Healthcheck,
+    /// Ask the side port of the running service what is logged, or change it
+    Log {
+        /// What is to be logged from now on, such as "info,shared=debug"
+        filter: Option<String>,
+    },
 }
 
 /// Asks, and says what it heard.
@@ -33,12 +38,14 @@ pub enum Ask {
 pub fn run(ask: &Ask, side_listen: Option<SocketAddr>) -> Result<String, String> {
     let address = side_listen.ok_or("there is no side port: set --side-listen or TONGHOP_SIDE_LISTEN")?;
     let address = reachable(address);
-    let (method, path) = match ask {
-        Ask::Healthcheck => (Method::GET, "/ready"),
+    let (method, path, body) = match ask {
+        Ask::Healthcheck => (Method::GET, "/ready", String::new()),
+        Ask::Log { filter: None } => (Method::GET, "/log", String::new()),
+        Ask::Log { filter: Some(filter) } => (Method::PUT, "/log", filter.clone()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let answer = runtime.block_on(async {
-        let answer = tokio::time::timeout(ANSWER_MAX, exchange(address, method, path));
+        let answer = tokio::time::timeout(ANSWER_MAX, exchange(address, method, path, body));
         answer.await.unwrap_or_else(|_| Err(format!("no answer within {} s", ANSWER_MAX.as_secs())))
     });
     match answer.map_err(|why| format!("{address}: {why}"))? {
@@ -57,12 +64,17 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn exchange(address: SocketAddr, method: Method, path: &str) -> Result<(StatusCode, String), String> {
+async fn exchange(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: String,
+) -> Result<(StatusCode, String), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
     let request = Request::builder().method(method).uri(path).header(HOST, address.to_string());
-    let request = request.body(String::new()).map_err(|error| error.to_string())?;
+    let request = request.body(body).map_err(|error| error.to_string())?;
     let (head, body) = sender.send_request(request).await.map_err(|error| error.to_string())?.into_parts();
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
     let words = String::from_utf8_lossy(&body.to_bytes()).trim_end().to_owned();
