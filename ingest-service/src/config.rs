@@ -3,7 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use shared::{config::ServerConfig, side::ask::Ask};
+use shared::{
+    config::{ClientConfig, ServerConfig},
+    side::ask::Ask,
+};
+use tonic::transport::Uri;
 
 use crate::log::sled::SpaceMin;
 
@@ -90,11 +94,26 @@ pub enum Command {
         #[arg(long, default_value = "-")]
         to: PathBuf,
     },
+    /// Write what a running ingest-service has now to such a file
+    Backup {
+        /// Where it is
+        #[arg(long, env = "TONGHOP_INGEST", default_value = "http://127.0.0.1:50051")]
+        ingest: Uri,
+        /// What it is shown
+        #[command(flatten)]
+        client: ClientConfig,
+        /// The file; must not be there
+        #[arg(long)]
+        to: PathBuf,
+    },
     /// Create a store from such a file, in a fresh directory: the same store with the same history
     Import {
         /// The file; "-" is the standard input
         #[arg(long, default_value = "-")]
         from: PathBuf,
+        /// Restore only up to the last change that ends at this revision or before
+        #[arg(long)]
+        until: Option<u64>,
     },
     /// Read a whole store and verify every entry against the chain; says how much space it takes
     Verify,

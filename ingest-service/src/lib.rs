@@ -1,5 +1,6 @@
 //! The ingest-service: checks reports, decides their revision, makes them durable, and lets others follow.
 
+pub mod backup;
 pub mod config;
 pub mod feed;
 pub mod grpc;

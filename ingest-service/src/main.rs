@@ -9,11 +9,12 @@ use std::{
 
 use clap::Parser;
 use ingest_service::{
+    backup::{self, Source},
     config::{Command, Config},
     maintenance,
     transfer::{self, TransferError, Transferred},
 };
-use shared::{process, side::ask};
+use shared::{model::log::Revision, process, side::ask};
 
 fn main() -> ExitCode {
     let mut config = Config::parse();
@@ -25,7 +26,13 @@ fn main() -> ExitCode {
     match command {
         Command::Ask(ask) => answered(ask::run(&ask, config.server.side_listen)),
         Command::Export { to } => report(export(&config.data, &to).map(|done| format!("exported {done}"))),
-        Command::Import { from } => report(import(&config.data, &from).map(|done| format!("imported {done}"))),
+        Command::Backup { ingest, client, to } => {
+            let source = Source { ingest, files: client.files() };
+            report(backup::backup(&source, &to).map(|done| format!("backed up {done}")))
+        }
+        Command::Import { from, until } => {
+            report(import(&config.data, &from, until.map(Into::into)).map(|done| format!("imported {done}")))
+        }
         Command::Verify => report(maintenance::verify(&config.data).map(|found| format!("verified {found}"))),
         Command::Compact => {
             report(maintenance::compact(&config.data).map(|(before, after)| format!("was {before}\nis {after}")))
@@ -59,11 +66,11 @@ fn export(data: &Path, to: &Path) -> Result<Transferred, TransferError> {
     transfer::export_to_file(data, to)
 }
 
-fn import(data: &Path, from: &Path) -> Result<Transferred, TransferError> {
+fn import(data: &Path, from: &Path, until: Option<Revision>) -> Result<Transferred, TransferError> {
     if from == Path::new("-") {
-        return transfer::import(data, &mut BufReader::new(io::stdin().lock()));
+        return transfer::import(data, &mut BufReader::new(io::stdin().lock()), until);
     }
-    transfer::import(data, &mut BufReader::new(File::open(from)?))
+    transfer::import(data, &mut BufReader::new(File::open(from)?), until)
 }
 
 fn answered(answer: Result<String, String>) -> ExitCode {

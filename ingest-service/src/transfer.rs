@@ -69,19 +69,23 @@ pub enum TransferError {
     /// There is something already where the store is to be.
     #[error("{0:?} is there already and not empty; import into a fresh directory")]
     Exists(PathBuf),
+    /// A running service does not give what is asked of it.
+    #[error("the ingest-service: {0}")]
+    Remote(String),
     /// There is no store to export.
     #[error("{0:?} holds no store")]
     Missing(PathBuf),
 }
 
 impl TransferError {
-    /// Exit code of the process, after `sysexits.h`: 65 damaged data, 66 no store, 73 directory in use or not empty,
-    /// 74 the disk or the file failed.
+    /// Exit code of the process, after `sysexits.h`: 65 damaged data, 66 no store, 69 the service is not there, or refuses,
+    /// 73 directory in use or not empty, 74 the disk or the file failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Open(OpenError::Damaged(_)) | Self::Record(_) | Self::File(_) => 65,
             Self::Log(LogError::Damaged { .. }) => 65,
             Self::Missing(_) => 66,
+            Self::Remote(_) => 69,
             Self::Open(OpenError::InUse | OpenError::Io(_)) | Self::Exists(_) | Self::Directory(..) => 73,
             Self::Io(_) | Self::Log(LogError::Storage(_)) => 74,
         }
@@ -112,15 +116,25 @@ pub fn export(directory: &Path, file: &mut impl Write) -> Result<Transferred, Tr
         return Err(TransferError::Missing(directory.to_owned()));
     }
     let log = SledLog::open(directory, 0)?;
-    file.write_all(MAGIC)?;
-    file.write_all(log.store().0.as_bytes())?;
-    file.write_all(&log.epoch().to_be_bytes())?;
+    write_start(file, log.store(), log.epoch())?;
     let last = walk(&log, |record| write_record(file, record))?;
+    write_end(file, &last)?;
+    Ok(Transferred { store: log.store(), last })
+}
+
+pub(crate) fn write_start(file: &mut impl Write, store: StoreId, epoch: u64) -> Result<(), TransferError> {
+    file.write_all(MAGIC)?;
+    file.write_all(store.0.as_bytes())?;
+    file.write_all(&epoch.to_be_bytes())?;
+    Ok(())
+}
+
+pub(crate) fn write_end(file: &mut impl Write, last: &Link) -> Result<(), TransferError> {
     file.write_all(&0u32.to_be_bytes())?;
     file.write_all(&last.revision.get().to_be_bytes())?;
     file.write_all(&last.chain_hash.0)?;
     file.flush()?;
-    Ok(Transferred { store: log.store(), last })
+    Ok(())
 }
 
 /// The same into a file of that name, which must not be there.
@@ -128,6 +142,14 @@ pub fn export(directory: &Path, file: &mut impl Write) -> Result<Transferred, Tr
 /// # Errors
 /// [`TransferError`]; there is no file of that name then.
 pub fn export_to_file(directory: &Path, path: &Path) -> Result<Transferred, TransferError> {
+    into_file(path, |file| export(directory, file))
+}
+
+/// Writes an export into a file of that name, which is there when it is whole and durable.
+pub(crate) fn into_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> Result<Transferred, TransferError>,
+) -> Result<Transferred, TransferError> {
     if path.exists() {
         return Err(TransferError::Exists(path.to_owned()));
     }
@@ -135,7 +157,7 @@ pub fn export_to_file(directory: &Path, path: &Path) -> Result<Transferred, Tran
     name.push(".part");
     let part = path.with_file_name(name);
     let mut file = BufWriter::new(File::create(&part)?);
-    let exported = export(directory, &mut file);
+    let exported = write(&mut file);
     if exported.is_err() {
         // A file without its end is of no use.
         let _ = fs::remove_file(&part);
@@ -148,7 +170,7 @@ pub fn export_to_file(directory: &Path, path: &Path) -> Result<Transferred, Tran
     exported
 }
 
-fn write_record(file: &mut impl Write, record: &Record) -> Result<(), TransferError> {
+pub(crate) fn write_record(file: &mut impl Write, record: &Record) -> Result<(), TransferError> {
     let too_long = |_| TransferError::File(format!("entry {} is too long", record.link.revision));
     let length = u32::try_from(record.entry.len()).map_err(too_long)?;
     file.write_all(&length.to_be_bytes())?;
@@ -182,11 +204,12 @@ pub(crate) fn walk(
     Err(LogError::Damaged { revision: last.revision.next(), detail }.into())
 }
 
-/// Creates a store in a directory from a file: the same store with the same history.
+/// Creates a store in a directory from a file: the same store with the same history, or with that history up to the last change
+/// that ends at `until` or before.
 ///
 /// # Errors
 /// [`TransferError`]; there is no store in the directory then.
-pub fn import(directory: &Path, file: &mut impl Read) -> Result<Transferred, TransferError> {
+pub fn import(directory: &Path, file: &mut impl Read, until: Option<Revision>) -> Result<Transferred, TransferError> {
     // What a file system keeps for itself, and what is left of an import that did not come to its end.
     let is_ours = |name: &std::ffi::OsStr| name == BUILDING || name == "lost+found";
     let there = match fs::read_dir(directory) {
@@ -206,7 +229,7 @@ pub fn import(directory: &Path, file: &mut impl Read) -> Result<Transferred, Tra
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&building)(error)),
         _ => {}
     }
-    let transferred = build(&building, file)?;
+    let transferred = build(&building, file, until)?;
     // The head comes last: a log without it is no store.
     for name in ["log", "head"] {
         fs::rename(building.join(name), directory.join(name)).map_err(unusable(directory))?;
@@ -221,7 +244,7 @@ fn unusable(directory: &Path) -> impl Fn(io::Error) -> TransferError {
     move |error| TransferError::Directory(directory.clone(), error)
 }
 
-fn build(directory: &Path, file: &mut impl Read) -> Result<Transferred, TransferError> {
+fn build(directory: &Path, file: &mut impl Read, until: Option<Revision>) -> Result<Transferred, TransferError> {
     let mut magic = [0; MAGIC.len()];
     file.read_exact(&mut magic).map_err(short)?;
     if magic != *MAGIC {
@@ -232,11 +255,23 @@ fn build(directory: &Path, file: &mut impl Read) -> Result<Transferred, Transfer
     let log = SledLog::create(directory, store, epoch)?;
     let (mut last, mut ends_change) = (codec::genesis(store), true);
     let (mut group, mut bytes) = (Vec::new(), 0);
+    let (mut change, mut kept) = (Vec::new(), last);
     while let Some(record) = read_record(file, last.revision.next())? {
         ends_change = codec::decode_next(&last, &record)?.ends_change;
         last = record.link;
-        bytes += record.entry.len();
-        group.push(record);
+        let is_wanted = until.is_none_or(|until| last.revision <= until);
+        change.push(record);
+        if !ends_change {
+            continue;
+        }
+        // What comes after is verified all the same: a file that is damaged anywhere is not to be trusted.
+        if !is_wanted {
+            change.clear();
+            continue;
+        }
+        kept = last;
+        bytes += change.iter().map(|record| record.entry.len()).sum::<usize>();
+        group.append(&mut change);
         // Group by group; nobody sees the store before it is whole.
         if bytes >= GROUP_BYTES {
             log.append(&group)?;
@@ -255,7 +290,7 @@ fn build(directory: &Path, file: &mut impl Read) -> Result<Transferred, Transfer
     log.settle()?;
     // What sled gives back is what it was given.
     walk(&log, |_| Ok(()))?;
-    Ok(Transferred { store, last })
+    Ok(Transferred { store, last: kept })
 }
 
 /// The next record; none at the end.

@@ -69,12 +69,7 @@ impl Checkpoint {
     /// # Errors
     /// [`OpenError`].
     pub fn open(directory: &Path) -> Result<(Self, Option<Snapshot>), OpenError> {
-        fs::create_dir_all(directory)?;
-        let lock = File::create(directory.join("lock"))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => OpenError::InUse,
-            TryLockError::Error(error) => error.into(),
-        })?;
+        let lock = lock(directory)?;
         let newest = stores(directory)?.into_iter().max();
         if let Some(number) = newest {
             match load(&directory.join(store_name(number))) {
@@ -93,6 +88,18 @@ impl Checkpoint {
         let created = Self { directory: directory.to_owned(), number, archive, pieces, _lock: lock };
         created.remove_others();
         Ok((created, None))
+    }
+
+    /// Throws away what a directory holds, while nobody uses it: the next start reads the log again.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn discard(directory: &Path) -> Result<(), OpenError> {
+        let _lock = lock(directory)?;
+        for number in stores(directory)? {
+            fs::remove_dir_all(directory.join(store_name(number)))?;
+        }
+        Ok(())
     }
 
     /// The same directory with nothing in it. Who still reads what was there goes on reading it.
@@ -194,6 +201,17 @@ impl Checkpoint {
             }
         }
     }
+}
+
+/// Keeps other processes out of a directory, which is made if it is not there.
+fn lock(directory: &Path) -> Result<File, OpenError> {
+    fs::create_dir_all(directory)?;
+    let lock = File::create(directory.join("lock"))?;
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse,
+        TryLockError::Error(error) => error.into(),
+    })?;
+    Ok(lock)
 }
 
 /// The numbers of the stores in a directory.

@@ -2,8 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::Parser;
-use shared::{config::ServerConfig, model::log::StoreId, side::ask::Ask, tls::ClientFiles};
+use clap::{Parser, Subcommand};
+use shared::{
+    config::{ClientConfig, ServerConfig},
+    model::log::StoreId,
+    side::ask::Ask,
+};
 use tonic::transport::{Endpoint, Uri};
 use uuid::Uuid;
 
@@ -21,28 +25,16 @@ pub struct Config {
     #[arg(long, env = "TONGHOP_INGEST", default_value = "http://127.0.0.1:50051")]
     pub ingest: Uri,
 
-    /// File with the authorities that the ingest-service's certificate may come from, PEM; for an address with https
-    #[arg(long, env = "TONGHOP_INGEST_CA")]
-    pub ingest_ca: Option<PathBuf>,
-
-    /// File with the certificate that is shown to the ingest-service, PEM
-    #[arg(long, env = "TONGHOP_INGEST_CERT", requires = "ingest_key")]
-    pub ingest_cert: Option<PathBuf>,
-
-    /// File with the key of that certificate, PEM
-    #[arg(long, env = "TONGHOP_INGEST_KEY", requires = "ingest_cert")]
-    pub ingest_key: Option<PathBuf>,
-
-    /// File with the token that is shown to the ingest-service
-    #[arg(long, env = "TONGHOP_INGEST_TOKEN_FILE")]
-    pub ingest_token_file: Option<PathBuf>,
+    /// What it is shown
+    #[command(flatten)]
+    pub client: ClientConfig,
 
     /// Id of the store to follow; without it, the first store that answers is followed until the process ends
     #[arg(long, env = "TONGHOP_STORE_ID")]
     pub store_id: Option<Uuid>,
 
     /// Directory of the checkpoint; it is this service's own, and can be removed while it does not run
-    #[arg(long, env = "TONGHOP_DATA", default_value = "data/query")]
+    #[arg(long, global = true, env = "TONGHOP_DATA", default_value = "data/query")]
     pub data: PathBuf,
 
     /// Least time from one checkpoint to the next, in milliseconds
@@ -65,9 +57,19 @@ pub struct Config {
     #[command(flatten)]
     pub server: ServerConfig,
 
-    /// What to ask a running service instead of serving
+    /// What to do instead of serving
     #[command(subcommand)]
-    pub ask: Option<Ask>,
+    pub command: Option<Command>,
+}
+
+/// What can be done instead of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Throw the checkpoint away, while nobody serves from it: the next start reads the log again
+    Rebuild,
+    /// Ask a running service
+    #[command(flatten)]
+    Ask(Ask),
 }
 
 impl Config {
@@ -76,11 +78,7 @@ impl Config {
     /// # Errors
     /// A file that is needed to connect cannot be read.
     pub fn follow(&self) -> Result<FollowConfig, String> {
-        let files = ClientFiles {
-            authority: self.ingest_ca.clone(),
-            identity: self.ingest_cert.clone().zip(self.ingest_key.clone()),
-            token: self.ingest_token_file.clone(),
-        };
+        let files = self.client.files();
         let is_tls = self.ingest.scheme_str() == Some("https");
         if !is_tls && (files.authority.is_some() || files.identity.is_some()) {
             return Err("--ingest-ca and --ingest-cert go with an address that begins with https".to_owned());

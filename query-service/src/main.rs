@@ -3,13 +3,26 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use query_service::config::Config;
+use query_service::{
+    checkpoint::Checkpoint,
+    config::{Command, Config},
+};
 use shared::{process, side::ask};
 
 fn main() -> ExitCode {
     let mut config = Config::parse();
-    match config.ask.take() {
-        Some(ask) => answered(ask::run(&ask, config.server.side_listen)),
+    match config.command.take() {
+        Some(Command::Ask(ask)) => answered(ask::run(&ask, config.server.side_listen)),
+        Some(Command::Rebuild) => match Checkpoint::discard(&config.data) {
+            Ok(()) => {
+                eprintln!("the next start reads the log again");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("the checkpoint in {} cannot be thrown away: {error}", config.data.display());
+                ExitCode::from(73)
+            }
+        },
         None => serve(config),
     }
 }

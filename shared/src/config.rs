@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::telemetry::LogFormat;
+use crate::{telemetry::LogFormat, tls::ClientFiles};
 
 /// Settings of the gRPC server, of logs and of stopping.
 #[derive(Args, Clone, Debug)]
@@ -86,6 +86,37 @@ pub struct TlsConfig {
     /// Refuse connections of clients without such a certificate
     #[arg(long, env = "TONGHOP_TLS_CLIENT_REQUIRED")]
     pub tls_client_required: bool,
+}
+
+/// What an ingest-service is shown by whoever follows it.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ClientConfig {
+    /// File with the authorities that the ingest-service's certificate may come from, PEM; for an address with https
+    #[arg(long, env = "TONGHOP_INGEST_CA")]
+    pub ingest_ca: Option<PathBuf>,
+
+    /// File with the certificate that is shown to the ingest-service, PEM
+    #[arg(long, env = "TONGHOP_INGEST_CERT", requires = "ingest_key")]
+    pub ingest_cert: Option<PathBuf>,
+
+    /// File with the key of that certificate, PEM
+    #[arg(long, env = "TONGHOP_INGEST_KEY", requires = "ingest_cert")]
+    pub ingest_key: Option<PathBuf>,
+
+    /// File with the token that is shown to the ingest-service
+    #[arg(long, env = "TONGHOP_INGEST_TOKEN_FILE")]
+    pub ingest_token_file: Option<PathBuf>,
+}
+
+impl ClientConfig {
+    /// The files that it names.
+    pub fn files(&self) -> ClientFiles {
+        ClientFiles {
+            authority: self.ingest_ca.clone(),
+            identity: self.ingest_cert.clone().zip(self.ingest_key.clone()),
+            token: self.ingest_token_file.clone(),
+        }
+    }
 }
 
 /// Who may call. The files are read again when they change.

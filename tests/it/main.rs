@@ -26,6 +26,7 @@ mod raw;
 mod readme;
 mod reform;
 mod restart;
+mod runbook;
 mod share;
 mod stream;
 mod submit;

@@ -69,15 +69,20 @@ pub async fn submit(pair: &Pair, request: SubmitReportRequest) -> Result<SubmitR
     pair.reports().submit_report(request).await.map(tonic::Response::into_inner)
 }
 
-/// How many communes of `d` said yes and no in the middle of 2017, once that revision is known.
-pub async fn yes_and_no(pair: &Pair, at_least_revision: i64) -> (i32, i32) {
-    let request = GetShareRequest {
+/// The question for the share of the communes below a unit, at a revision.
+pub fn share_of(under: &str, at_least_revision: i64) -> GetShareRequest {
+    GetShareRequest {
         indicator: FLAG.into(),
-        units: Some(UnitSelector { under: "d".into(), level: Level::Commune.into(), ids: vec![] }),
+        units: Some(UnitSelector { under: under.into(), level: Level::Commune.into(), ids: vec![] }),
         on: "2017-06-30".into(),
         at_least_revision: Some(at_least_revision),
         ..Default::default()
-    };
+    }
+}
+
+/// How many communes of `d` said yes and no in the middle of 2017, once that revision is known.
+pub async fn yes_and_no(pair: &Pair, at_least_revision: i64) -> (i32, i32) {
+    let request = share_of("d", at_least_revision);
     // A service that has just been started says that it is still reading its log.
     let share = eventually(async || match pair.queries().get_share(request.clone()).await {
         Ok(answer) => Some(answer.into_inner().shares.remove(0)),

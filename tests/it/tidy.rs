@@ -126,6 +126,7 @@ fn proto_stops_at_the_door() {
             // They read the descriptors of methods and messages.
             "shared/src/admit/method.rs",
             "shared/src/access/rules.rs",
+            "ingest-service/src/backup.rs",
             "ingest-service/src/grpc",
             "ingest-service/src/lib.rs",
             "query-service/src/grpc",

@@ -425,3 +425,47 @@ async fn a_report_checked_against_an_older_registry_is_checked_again() {
     let outcome = fixture.submitter.submit_in_order(vec![Ok(prepared)]).await.outcomes().await.remove(0);
     assert_eq!(outcome.unwrap_err().reason, Reason::UnitNotAlive);
 }
+
+/// A clock that says what it is told to.
+struct Told(std::sync::Mutex<jiff::Timestamp>);
+
+impl Clock for Told {
+    fn now(&self) -> jiff::Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_log_never_goes_back_in_time_whatever_the_clock_does() {
+    let hour = jiff::SignedDuration::from_hours(1);
+    let start: jiff::Timestamp = "2026-01-01T12:00:00Z".parse().unwrap();
+    let clock = Arc::new(Told(std::sync::Mutex::new(start)));
+    let log = Arc::new(MemoryLog::default());
+    let (submitter, writer) = super::start(log.clone(), clock.clone(), None).unwrap();
+    let define = |label: String| {
+        let unit = proto::v1::Unit {
+            id: "vn".into(),
+            level: proto::v1::unit::Level::Country.into(),
+            name: "vn".into(),
+            ..Default::default()
+        };
+        let term = proto::v1::Term { unit: "vn".into(), label, start_on: "2020-01-01".into(), ..Default::default() };
+        let units = proto::v1::RegisterUnitsRequest { units: vec![unit], ..Default::default() };
+        let terms = proto::v1::DefineTermsRequest { terms: vec![term], ..Default::default() };
+        let units = shared::convert::registry::register_units(&units).unwrap();
+        (Work::Units(units), Work::Terms(shared::convert::registry::define_terms(&terms).unwrap()))
+    };
+    submitter.submit(define("t".to_owned()).0, &unasked()).await.unwrap();
+    for (number, now) in
+        [start, start + hour, start - hour, start - hour * 24, start + hour * 2, start].iter().enumerate()
+    {
+        *clock.0.lock().unwrap() = *now;
+        submitter.submit(define(format!("t{number}")).1, &unasked()).await.unwrap();
+    }
+    let records = log.read(Revision::ZERO, usize::MAX).unwrap();
+    let times: Vec<jiff::Timestamp> = records.iter().map(|record| codec::decode(record).unwrap().record_time).collect();
+    assert_eq!(times.len(), 7);
+    assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "{times:?}");
+    assert_eq!(times[5], start + hour * 2, "it follows the clock where that goes on");
+    drop(writer);
+}

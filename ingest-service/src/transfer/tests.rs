@@ -72,7 +72,7 @@ fn a_store_comes_back_with_its_identity_and_history() {
     let (old, new) = (directory.path().join("old"), directory.path().join("new"));
     let last = filled(&old, 300);
     let file = exported(&old);
-    let imported = import(&new, &mut file.as_slice()).unwrap();
+    let imported = import(&new, &mut file.as_slice(), None).unwrap();
     assert_eq!(imported.last, last);
     assert_eq!(open(&new).tail(), last);
     assert_eq!(fold(&new), fold(&old));
@@ -94,7 +94,7 @@ fn a_store_comes_into_a_directory_that_is_there_as_a_volume_is() {
     drop(open(&old));
     while export_to_file(&old, &file).is_err() {}
     assert!(matches!(export_to_file(&old, &file), Err(TransferError::Exists(_))));
-    import(&new, &mut fs::read(&file).unwrap().as_slice()).unwrap();
+    import(&new, &mut fs::read(&file).unwrap().as_slice(), None).unwrap();
     assert_eq!(open(&new).tail(), last);
     assert!(!new.join(BUILDING).exists() && !directory.path().join("file.part").exists());
 }
@@ -104,7 +104,7 @@ fn an_empty_store_is_a_store_too() {
     let directory = tempfile::tempdir().unwrap();
     let (old, new) = (directory.path().join("old"), directory.path().join("new"));
     filled(&old, 0);
-    let imported = import(&new, &mut exported(&old).as_slice()).unwrap();
+    let imported = import(&new, &mut exported(&old).as_slice(), None).unwrap();
     assert_eq!(imported.last.revision, Revision::ZERO);
 }
 
@@ -119,15 +119,15 @@ fn every_changed_byte_and_every_missing_end_is_noticed_and_leaves_no_store() {
     for at in (0..file.len()).filter(|at| !epoch.contains(at)) {
         let mut damaged = file.clone();
         damaged[at] ^= 1;
-        assert!(import(&new, &mut damaged.as_slice()).is_err(), "byte {at}");
-        assert!(import(&new, &mut &file[..at]).is_err(), "cut at {at}");
+        assert!(import(&new, &mut damaged.as_slice(), None).is_err(), "byte {at}");
+        assert!(import(&new, &mut &file[..at], None).is_err(), "cut at {at}");
         assert!(!new.join("head").exists());
     }
     let mut longer = file.clone();
     longer.push(0);
-    assert!(import(&new, &mut longer.as_slice()).is_err());
+    assert!(import(&new, &mut longer.as_slice(), None).is_err());
     // What failed before is no obstacle.
-    import(&new, &mut file.as_slice()).unwrap();
+    import(&new, &mut file.as_slice(), None).unwrap();
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn nothing_is_overwritten_and_nothing_comes_from_nowhere() {
     let (old, empty) = (directory.path().join("old"), directory.path().join("empty"));
     filled(&old, 1);
     let file = exported(&old);
-    assert!(matches!(import(&old, &mut file.as_slice()), Err(TransferError::Exists(_))));
+    assert!(matches!(import(&old, &mut file.as_slice(), None), Err(TransferError::Exists(_))));
     assert!(matches!(export(&empty, &mut Vec::new()), Err(TransferError::Missing(_))));
     assert!(!empty.exists());
     let _held = open(&old);
