@@ -14,6 +14,7 @@ mod facts;
 mod faulty;
 mod feed;
 mod findings;
+mod first;
 mod hostile;
 mod maps;
 mod model;
