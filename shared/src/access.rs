@@ -268,15 +268,18 @@ where
         let path = request.uri().path().to_owned();
         let caller = match self.access.check(&path, request.headers(), peer.as_ref()) {
             Ok(caller) => caller,
+            // Within the answer, which is within the span of the call.
             Err(refused) => {
-                let Refused { caller, fault, why } = *refused;
-                let caller = caller.unwrap_or_else(Caller::nobody);
-                tracing::info!(
-                    target: "audit", principal = %caller.name, method = path, decision = "refused",
-                    reason = fault.reason.name(), why, from = peer.map(|peer| tracing::field::display(peer.address)),
-                    "access"
-                );
-                return Box::pin(async move { Ok(status(&fault).into_http()) });
+                return Box::pin(async move {
+                    let Refused { caller, fault, why } = *refused;
+                    let caller = caller.unwrap_or_else(Caller::nobody);
+                    tracing::info!(
+                        target: "audit", principal = %caller.name, method = path, decision = "refused",
+                        reason = fault.reason.name(), why, from = peer.map(|peer| tracing::field::display(peer.address)),
+                        "access"
+                    );
+                    Ok(status(&fault).into_http())
+                });
             }
         };
         request.extensions_mut().insert(caller.clone());

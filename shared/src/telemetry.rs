@@ -4,9 +4,16 @@ use clap::ValueEnum;
 use opentelemetry_sdk::trace::SdkTracer;
 use tracing::Metadata;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::filter_fn, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, filter_fn},
+    fmt,
+    layer::SubscriberExt,
+    reload,
+    util::SubscriberInitExt,
 };
 
+/// The target of the audit log.
+const AUDIT: &str = "audit";
 /// Spans of these are traced; libraries have their own.
 const OURS: [&str; 3] = ["shared", "ingest_service", "query_service"];
 
@@ -68,6 +75,11 @@ pub(crate) fn init(
         let layer = tracing_opentelemetry::layer().with_tracer(tracer);
         layer.with_location(false).with_threads(false).with_filter(filter_fn(is_ours))
     });
-    tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
+    // Who was refused and who has read is said whatever else is, and always as JSON.
+    let is_audit = |about: &Metadata<'_>| about.target() == AUDIT || about.is_span() && about.name() == "call";
+    let audit = fmt::layer().with_writer(std::io::stderr).log_internal_errors(false).json().flatten_event(true);
+    let others = filter.and(filter_fn(|about| about.target() != AUDIT));
+    let audited = audit.with_filter(filter_fn(is_audit));
+    tracing_subscriber::registry().with(lines.with_filter(others)).with(audited).with(spans).try_init()?;
     Ok(LogFilter::new(handle))
 }

@@ -197,6 +197,7 @@ async fn a_guarded_pair_serves_each_caller_what_is_his() {
     assert!(has("reporter-c0", "/SubmitReport", "refused") && has("reporter-c0", "/GetShare", "refused"));
     assert!(has("analyst-d", "/GetShare", "allowed") && has("analyst-d", "/GetShare", "refused"));
     assert!(has("", "/GetShare", "refused"), "{audited:#?}");
+    assert!(audited.iter().all(|line| line["span"]["request_id"].is_string()), "{audited:#?}");
     assert!(!lines.iter().any(|line| line.contains(&reporter) || line.contains("nonsense")));
 }
 
