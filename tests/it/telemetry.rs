@@ -1,5 +1,6 @@
 //! What the services tell of themselves on their side ports.
 
+mod alerts;
 mod logs;
 mod metrics;
 mod traces;
