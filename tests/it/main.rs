@@ -25,6 +25,7 @@ mod overload;
 mod questions;
 mod raw;
 mod readme;
+mod reference;
 mod reform;
 mod restart;
 mod runbook;
