@@ -195,7 +195,8 @@ impl Checkpoint {
                     // Of a large index a save takes long, and others need the disk, too.
                     next = Instant::now() + interval.max(begun.elapsed() * 4);
                 }
-                if is_last || stop.is_cancelled() {
+                // A stop in the middle of a save is followed by one more: something may have been shown meanwhile.
+                if is_last {
                     return;
                 }
             }
