@@ -142,3 +142,36 @@ fn nothing_is_overwritten_and_nothing_comes_from_nowhere() {
     let _held = open(&old);
     assert!(matches!(export(&old, &mut Vec::new()), Err(TransferError::Open(OpenError::InUse))));
 }
+
+#[test]
+fn export_format_1_is_read_and_still_written() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/disk/export-1.bin");
+    let store = StoreId(Uuid::from_u128(0x0192_d0c2_7c3e_7f00_8000_0000_0000_0001));
+    let entry = Entry {
+        revision: Revision::from(1),
+        record_time: Timestamp::new(1_763_800_000, 5).unwrap(),
+        ends_change: true,
+        request: None,
+        principal: "reporter".into(),
+        findings: Vec::new(),
+        change: Change::RegisterCompleteFrom(jiff::civil::date(2025, 6, 30)),
+    };
+    let bytes = encode(&entry).unwrap();
+    let record = Record { link: next_link(&codec::genesis(store), &bytes), entry: bytes };
+    let mut written = Vec::new();
+    write_start(&mut written, store, 3).unwrap();
+    write_record(&mut written, &record).unwrap();
+    write_end(&mut written, &record.link).unwrap();
+    // A new format gets a new file; this one stays as it is.
+    if std::env::var_os("TONGHOP_WRITE_FIXTURES").is_some() && !Path::new(path).exists() {
+        fs::write(path, &written).unwrap();
+    }
+    let fixture = fs::read(path).unwrap();
+    assert_eq!(fixture, written);
+    let directory = tempfile::tempdir().unwrap();
+    let imported = import(&directory.path().join("store"), &mut fixture.as_slice(), None).unwrap();
+    assert_eq!(imported, Transferred { store, last: record.link });
+    let log = open(&directory.path().join("store"));
+    assert_eq!((log.store(), log.epoch(), log.tail()), (store, 3, record.link));
+    assert_eq!(codec::decode(&log.read(Revision::ZERO, 1).unwrap()[0]), Ok(entry));
+}
