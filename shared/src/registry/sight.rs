@@ -71,11 +71,17 @@ impl Registry {
                 days.entry(below.unit.id.clone()).or_default().push(below.span);
             }
         }
-        // Units that have never lived stand nowhere on any day.
-        let unborn = self.units.iter().filter(|(_, record)| record.life().is_none());
-        let unborn: Vec<UnitId> =
-            unborn.filter(|(id, _)| self.sees(scope, id, None)).map(|(id, _)| id.clone()).collect();
-        days.extend(unborn.into_iter().map(|unit| (unit, Vec::new())));
+        // Units that have never lived stand nowhere on any day; their registration says below whom.
+        let mut open: Vec<UnitId> = tops.iter().chain(days.keys()).cloned().collect();
+        while let Some(above) = open.pop() {
+            for below in self.children_ever(&above).filter(|below| below.life().is_none()) {
+                let id = &below.registration.id;
+                if !days.contains_key(id) && self.sees(scope, id, None) {
+                    days.insert(id.clone(), Vec::new());
+                    open.push(id.clone());
+                }
+            }
+        }
         days.values_mut().for_each(|spans| *spans = joined(std::mem::take(spans)));
         Some(Sight { tops: tops.iter().cloned().collect(), days })
     }
